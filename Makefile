@@ -1,0 +1,38 @@
+# Every verb sets up what it needs itself; see README.md.
+.PHONY: install check test demo up down fmt lock bench bench-deploy
+
+PY := .venv/bin/python
+
+install:
+	@sh scripts/bootstrap.sh
+
+check: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: check
+	$(PY) -m pytest
+
+demo: install
+	$(PY) -m bench.demo
+
+up: install
+	.venv/bin/quoracy up
+
+down: install
+	.venv/bin/quoracy down
+
+fmt: install
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# The lock names no package index, so that mirrors and air-gapped sites can use it.
+lock:
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+
+bench: bench-deploy
+
+bench-deploy: install
+	$(PY) -m bench.deploy

@@ -1,0 +1,123 @@
+"""The exceptions of Quoracy; every one of them says what happened, where, and what to do next.
+
+::
+
+    QuoracyError                 exit code 1
+    ├── UsageError               exit code 2   the user's input cannot be used
+    ├── Refused                  exit code 3   a check says no; nothing was changed
+    │   └── LeaseHeld            another operation works on the same cluster
+    ├── RemoteError              a host did not do as asked
+    │   ├── HostUnreachable      no SSH connection
+    │   ├── HostKeyRejected      the host's key is unknown or has changed
+    │   ├── CommandFailed        a remote script ended with a non-zero exit code
+    │   └── CommandTimeout       a remote script did not end in time
+    ├── ReleaseError             a release cannot be had or does not match its checksum
+    ├── StoreError               a snapshot store did not do as asked
+    ├── BackupFailed             no verified snapshot, so nothing was changed
+    ├── PlanChanged              the hosts no longer match the plan that was shown
+    └── StepFailed               a step failed
+        ├── RolledBack           ... and what it had changed was put back
+        └── RollbackFailed       ... and putting back failed as well
+"""
+
+from __future__ import annotations
+
+
+class QuoracyError(Exception):
+    """Base of all errors that are reported to the user as a message, never as a traceback.
+
+    Args:
+        what: What happened, one sentence.
+        where: The host, member, file or field it happened at; empty when it concerns everything.
+        next_step: What the user does next; empty only when nothing can be advised.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"\n  Next: {self.next_step}" if self.next_step else ""
+        return f"{place}{self.what}{advice}"
+
+
+class UsageError(QuoracyError):
+    """The user's input (spec, option, name) cannot be used."""
+
+    exit_code = 2
+
+
+class Refused(QuoracyError):
+    """A check refuses to go on; nothing was changed."""
+
+    exit_code = 3
+
+
+class LeaseHeld(Refused):
+    """Another operation works on the same cluster."""
+
+
+class RemoteError(QuoracyError):
+    """A host did not do as asked."""
+
+
+class HostUnreachable(RemoteError):
+    """No SSH connection to the host could be made."""
+
+
+class HostKeyRejected(RemoteError):
+    """The host's key is unknown or differs from the one that is trusted."""
+
+
+class CommandFailed(RemoteError):
+    """A remote script ended with a non-zero exit code.
+
+    Args:
+        what: What the script was for.
+        exit_code_remote: The exit code of the script on the host.
+        stderr: What it wrote to standard error, decoded, at most the last 2,000 characters.
+    """
+
+    def __init__(self, what: str, *, where: str, exit_code_remote: int, stderr: str) -> None:
+        tail = stderr.strip()[-2000:]
+        said = f": {tail}" if tail else ""
+        super().__init__(f"{what} failed with exit code {exit_code_remote}{said}", where=where)
+        self.exit_code_remote = exit_code_remote
+        self.stderr = stderr
+
+
+class CommandTimeout(RemoteError):
+    """A remote script did not end in time; the host has killed it."""
+
+
+class ReleaseError(QuoracyError):
+    """A release cannot be had, or what was had does not match its checksum."""
+
+
+class StoreError(QuoracyError):
+    """A snapshot store did not do as asked."""
+
+
+class BackupFailed(QuoracyError):
+    """There is no verified snapshot, so nothing was changed."""
+
+
+class PlanChanged(QuoracyError):
+    """The hosts no longer match the plan that was shown; the operation stopped between members."""
+
+
+class StepFailed(QuoracyError):
+    """A step failed and nothing had to be, or could be, put back."""
+
+
+class RolledBack(StepFailed):
+    """A step failed and what the operation had changed there was put back and verified."""
+
+
+class RollbackFailed(StepFailed):
+    """A step failed and putting back failed as well: someone has to look at the host."""

@@ -1,0 +1,50 @@
+"""The one door to machines: what every transport can do with a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a remote script left behind."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Host(Protocol):
+    """A machine that runs POSIX shell scripts as root."""
+
+    name: str
+
+    def run(
+        self, script: str, *, what: str, timeout: float = 30.0, check: bool = True
+    ) -> Result:
+        """Run a script whose text goes through standard input, so it may hold secrets.
+
+        Args:
+            script: POSIX shell; the commands in it read /dev/null.
+            what: What the script is for, used in errors ("start member").
+            timeout: Seconds after which the host kills the script.
+            check: Whether a non-zero exit code is an error.
+
+        Raises:
+            CommandFailed: The exit code is not zero and `check` is set.
+            CommandTimeout: The script did not end in time.
+            HostUnreachable: The connection broke.
+        """
+
+    def send(
+        self, script: str, chunks: Iterable[bytes], *, what: str, timeout: float = 600.0
+    ) -> Result:
+        """Run a script that reads the chunks from its standard input; it stands on argv: no secrets."""
+
+    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
+        """Yield the script's standard output in chunks; a non-zero exit code is raised at the end."""
+
+    def close(self) -> None:
+        """Close the connection; the host may not be used afterwards."""
