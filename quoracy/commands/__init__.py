@@ -1,0 +1,1 @@
+"""How it is said: step -> argv and shell scripts. Pure."""

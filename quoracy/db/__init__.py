@@ -1,0 +1,1 @@
+"""The database: what is wanted of clusters, who works on them, and what was done."""

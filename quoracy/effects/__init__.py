@@ -1,0 +1,1 @@
+"""Where plans meet machines: gathering facts, carrying out steps, taking snapshots."""

@@ -1,0 +1,1 @@
+"""What is found: questions to hosts and the parsers of their answers. Pure."""

@@ -1,0 +1,1 @@
+"""Where the archives of a version come from, and whether they are what they claim to be."""

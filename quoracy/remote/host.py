@@ -21,9 +21,7 @@ class Host(Protocol):
 
     name: str
 
-    def run(
-        self, script: str, *, what: str, timeout: float = 30.0, check: bool = True
-    ) -> Result:
+    def run(self, script: str, *, what: str, timeout: float = 30.0, check: bool = True) -> Result:
         """Run a script whose text goes through standard input, so it may hold secrets.
 
         Args:

@@ -1,0 +1,1 @@
+"""What is wanted: models of the spec files, parsed and linted. Pure."""

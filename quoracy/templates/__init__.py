@@ -1,0 +1,1 @@
+"""Files for hosts, rendered from the spec. Pure."""

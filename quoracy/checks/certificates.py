@@ -1,0 +1,131 @@
+"""Are the certificates on the hosts the wanted ones, and for how long? A deploy never rotates them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quoracy.checks.verdict import Verdict, failed, warned
+from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
+from quoracy.errors import UsageError
+from quoracy.facts.etcd import EtcdHostFacts
+from quoracy.pki.inspect import Certificate, read_certificate, signed_by
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+
+WARN_DAYS, LOUD_DAYS = 90, 30
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCertificates:
+    """What the controller knows of the certificates that should be there.
+
+    Attributes:
+        ca: The trusted CA; None when this controller does not hold the cluster's own CA.
+        given: PEM by (host, role) when the user gives the files; else empty.
+    """
+
+    ca: bytes | None
+    given: Mapping[tuple[str, str], bytes]
+
+
+def check_certificates(
+    cluster: EtcdCluster,
+    host: EtcdHost,
+    facts: EtcdHostFacts,
+    wanted: WantedCertificates,
+    now: datetime,
+) -> list[Verdict]:
+    """Verdicts on the certificates of one host that already carries a member."""
+    rotate = f"run `quoracy etcd-rotate-certs {cluster.name}`"
+    verdicts: list[Verdict] = []
+    files = {f"{role}.pem": role for role in CERTIFICATE_ROLES}
+    missing = [n for n in ("ca.pem", *files) if n not in facts.certificates]
+    missing += [f"{r}.key" for r in CERTIFICATE_ROLES if f"{r}.key" not in facts.keys]
+    if missing:
+        return [
+            failed(
+                "CertificatesMissing",
+                f"{', '.join(missing)} not found in {cluster.config_dir}/tls",
+                where=host.name,
+                next_step=rotate,
+            )
+        ]
+    verdicts += _differences(cluster, host, facts, wanted, rotate)
+    for name in files:
+        try:
+            certificate = read_certificate(facts.certificates[name])
+        except UsageError as error:
+            verdicts.append(
+                failed(
+                    "CertificateUnreadable",
+                    f"{name}: {error.what}",
+                    where=host.name,
+                    next_step=rotate,
+                )
+            )
+            continue
+        verdicts += _expiry(name, certificate, host.name, now, rotate)
+    return verdicts
+
+
+def _differences(
+    cluster: EtcdCluster,
+    host: EtcdHost,
+    facts: EtcdHostFacts,
+    wanted: WantedCertificates,
+    rotate: str,
+) -> list[Verdict]:
+    """What lies on the host, beside what the controller wants there."""
+    found = facts.certificates
+    differing: list[str] = []
+    if wanted.ca is not None and wanted.ca.strip() != found["ca.pem"].strip():
+        differing.append("ca.pem is not the cluster's CA")
+    for role in CERTIFICATE_ROLES:
+        pem = found[f"{role}.pem"]
+        given = wanted.given.get((host.name, role))
+        if given is not None and given.strip() != pem.strip():
+            differing.append(f"{role}.pem is not the given file")
+        elif not _signed(pem, found["ca.pem"]):
+            differing.append(f"{role}.pem is not signed by the host's ca.pem")
+        elif role != "client" and not wanted.given:
+            absent = set(subject_names(host)) - set(read_certificate(pem).sans)
+            if absent:
+                differing.append(f"{role}.pem does not cover {', '.join(sorted(absent))}")
+    return [
+        failed("CertificatesDiffer", one, where=host.name, next_step=rotate) for one in differing
+    ]
+
+
+def _signed(pem: bytes, ca: bytes) -> bool:
+    try:
+        return signed_by(pem, ca)
+    except UsageError:
+        return False
+
+
+def _expiry(
+    name: str, certificate: Certificate, host: str, now: datetime, rotate: str
+) -> list[Verdict]:
+    left = certificate.not_after - now
+    day = f"{certificate.not_after:%Y-%m-%d}"
+    if left <= timedelta(0):
+        return [
+            failed("CertificateExpired", f"{name} expired on {day}", where=host, next_step=rotate)
+        ]
+    if certificate.not_before > now:
+        return [
+            failed(
+                "CertificateNotYetValid",
+                f"{name} is valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC on",
+                where=host,
+                next_step="check the clocks of controller and host",
+            )
+        ]
+    if left <= timedelta(days=LOUD_DAYS):
+        message = f"{name} EXPIRES IN {left.days} DAYS, on {day}"
+        return [warned("CertificateExpiresVerySoon", message, where=host, next_step=rotate)]
+    if left <= timedelta(days=WARN_DAYS):
+        message = f"{name} expires in {left.days} days, on {day}"
+        return [warned("CertificateExpiresSoon", message, where=host, next_step=rotate)]
+    return []

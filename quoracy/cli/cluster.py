@@ -1,0 +1,120 @@
+"""`quoracy cluster`: the clusters that are wanted, in the database."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quoracy.cli.show import show_json
+from quoracy.db.session import Database
+from quoracy.errors import UsageError
+
+cluster_app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@cluster_app.command()
+def apply(
+    file: Annotated[Path, typer.Option("--file", "-f", help="The cluster.yaml to record.")],
+) -> None:
+    """Record what is wanted of a cluster. Changes no host."""
+    from quoracy.db.clusters import NodeRow, apply_cluster
+    from quoracy.effects.clusters import require_no_port_clash
+    from quoracy.spec.parse import MAX_BYTES, parse_cluster
+
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot be read: {error}", where=str(file)) from None
+    cluster = parse_cluster(text, source=str(file))
+    with _database() as db:
+        require_no_port_clash(db, cluster)
+        applied = apply_cluster(
+            db,
+            name=cluster.name,
+            kind=cluster.kind,
+            version=cluster.version,
+            spec_json=cluster.model_dump_json(),
+            nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
+            now=datetime.now(UTC),
+        )
+    typer.echo(f"{cluster.name}: {applied}")
+    typer.echo(f"  next: quoracy plan etcd-deploy {cluster.name}")
+
+
+@cluster_app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the clusters that are wanted."""
+    from quoracy.db.clusters import list_clusters
+
+    with _database() as db:
+        clusters = list_clusters(db)
+    if as_json:
+        show_json(
+            [
+                {"name": c.name, "kind": c.kind, "version": c.version, "cluster_id": c.cluster_id}
+                for c in clusters
+            ]
+        )
+        return
+    table = Table("name", "kind", "version", "cluster ID", show_edge=False)
+    for cluster in clusters:
+        table.add_row(
+            cluster.name, cluster.kind, cluster.version, cluster.cluster_id or "not created yet"
+        )
+    Console().print(table)
+
+
+@cluster_app.command()
+def show(name: str) -> None:
+    """Show what is wanted of one cluster, as JSON."""
+    from quoracy.db.clusters import get_cluster
+
+    with _database() as db:
+        cluster = get_cluster(db, name)
+    show_json({"cluster_id": cluster.cluster_id, **json.loads(cluster.spec)})
+
+
+@cluster_app.command()
+def forget(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop a cluster from the database. Hosts, history and snapshots stay as they are."""
+    from quoracy.db.clusters import forget_cluster
+
+    if not yes:
+        typer.confirm(f"Forget {name}? Its hosts go on running.", abort=True)
+    with _database() as db:
+        forget_cluster(db, name, now=datetime.now(UTC))
+    typer.echo(f"{name}: forgotten")
+
+
+@cluster_app.command()
+def schema() -> None:
+    """Print the JSON schema of cluster.yaml, for editors."""
+    from quoracy.spec.etcd import EtcdCluster
+
+    show_json(EtcdCluster.model_json_schema())
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    from quoracy.db.session import open_database
+    from quoracy.home import load_home
+
+    db = open_database(load_home().database_url)
+    try:
+        yield db
+    finally:
+        db.close()

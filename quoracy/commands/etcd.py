@@ -1,0 +1,171 @@
+"""What each step of an etcd operation says to a host: step in, shell script out. Pure.
+
+Every script may run twice: it looks before it acts, replaces files as a whole, and leaves a state
+from which the next run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from quoracy.commands.guard import state_dir
+from quoracy.commands.script import link, script, write_file
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+from quoracy.templates.render import Generation
+
+RELEASE_MARKER = ".quoracy-sha256"
+CERTIFICATE_ROLES: Final = ("peer", "server", "client")
+
+
+def prepare_host(cluster: EtcdCluster) -> str:
+    """The system user and the directories of the cluster; existing data is left as it is."""
+    config, data = cluster.config_dir, cluster.data_dir
+    parts = [
+        ("systemd-sysusers", "--inline", 'u etcd - "etcd" /nonexistent'),
+        ("mkdir", "-p", "-m", "0755", config, f"{config}/generations"),
+        ("mkdir", "-p", "-m", "0750", f"{config}/tls"),
+        ("chown", "root:etcd", f"{config}/tls"),
+        ("mkdir", "-p", data),
+        ("chown", "etcd:etcd", data),
+        ("chmod", "0700", data),
+    ]
+    if cluster.directories.wal:
+        wal = cluster.directories.wal
+        parts += [("mkdir", "-p", wal), ("chown", "etcd:etcd", wal), ("chmod", "0700", wal)]
+    return script(*parts)
+
+
+def release_installed(cluster: EtcdCluster, version: str) -> str:
+    """Print the digest of the archive that the version's directory was made from, if any."""
+    marker = f"{cluster.release_dir(version)}/{RELEASE_MARKER}"
+    return script(f"cat {marker} 2>/dev/null || true")
+
+
+def install_release(cluster: EtcdCluster, version: str, sha256: str) -> str:
+    """Unpack an archive from standard input into the version's own directory, by one rename."""
+    directory = cluster.release_dir(version)
+    incoming = f"{cluster.directories.bin}/.{version}.incoming"
+    return script(
+        ("mkdir", "-p", "-m", "0755", cluster.directories.bin),
+        ("rm", "-rf", incoming),
+        ("mkdir", "-m", "0755", incoming),
+        ("tar", "-xzf", "-", "-C", incoming, "--strip-components=1", "--no-same-owner"),
+        ("chown", "-R", "root:root", incoming),
+        ("chmod", "-R", "u+rwX,go+rX,go-w", incoming),
+        f'"{incoming}/etcd" --version | grep -q -x "etcd Version: {version}"',
+        f"echo {sha256} > {incoming}/{RELEASE_MARKER}",
+        ("sync", "-f", incoming),
+        # A directory without the marker is what a killed run left behind.
+        f"if [ -e {directory} ] && [ ! -e {directory}/{RELEASE_MARKER} ]; then rm -rf {directory}; fi",
+        f"if [ -e {directory} ]; then rm -rf {incoming}; else mv -T {incoming} {directory}; fi",
+    )
+
+
+def write_certificates(cluster: EtcdCluster, files: Mapping[str, bytes]) -> str:
+    """Certificates and keys, by file name; keys of the members belong to etcd, the client's to root."""
+    directory = f"{cluster.config_dir}/tls"
+    parts = []
+    for name, content in files.items():
+        owner = "root:root" if name == "client.key" else "root:etcd"
+        mode = "0600" if name == "client.key" else "0640"
+        parts.append(write_file(f"{directory}/{name}", content, mode=mode, owner=owner))
+    return script(*parts, ("sync", "-f", directory))
+
+
+def stage_generation(cluster: EtcdCluster, generation: Generation) -> str:
+    """Put a generation beside the others; nothing runs from it yet."""
+    directory = f"{cluster.config_dir}/generations/{generation.identity}"
+    files = [
+        write_file(f"{directory}/{name}", content.encode(), mode="0644")
+        for name, content in generation.files.items()
+    ]
+    release = link(cluster.release_dir(generation.version), f"{directory}/release")
+    return script(
+        ("mkdir", "-p", "-m", "0755", directory), *files, release, ("sync", "-f", directory)
+    )
+
+
+def write_bootstrap(cluster: EtcdCluster, content: str) -> str:
+    """The first start's keys; the file is also the journal of a create under way."""
+    path = f"{cluster.config_dir}/bootstrap.yaml"
+    return script(write_file(path, content.encode(), mode="0644"))
+
+
+def switch_generation(cluster: EtcdCluster, identity: str) -> str:
+    """Let unit and link follow a staged generation; a running member is not touched."""
+    directory = f"{cluster.config_dir}/generations/{identity}"
+    unit = f"/etc/systemd/system/{cluster.unit}"
+    return script(
+        ("test", "-e", f"{directory}/etcd.yaml"),
+        ("test", "-x", f"{directory}/release/etcd"),
+        ("cp", f"{directory}/unit", f"{unit}.quoracy-new"),
+        ("sync", f"{unit}.quoracy-new"),
+        ("mv", "-f", "-T", f"{unit}.quoracy-new", unit),
+        link(f"generations/{identity}", f"{cluster.config_dir}/current"),
+        ("systemctl", "daemon-reload"),
+    )
+
+
+def start_member(cluster: EtcdCluster) -> str:
+    """Start and enable; ends when the member serves (Type=notify) or systemd gives up."""
+    return script(
+        f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
+        ("systemctl", "enable", "--quiet", cluster.unit),
+        ("systemctl", "start", cluster.unit),
+    )
+
+
+def stop_member(cluster: EtcdCluster) -> str:
+    """Stop by SIGTERM: etcd hands leadership over before it goes."""
+    return script(("systemctl", "stop", cluster.unit))
+
+
+def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:
+    """Undo of a first start: stop, disable, move the young data aside, forget the bootstrap.
+
+    Args:
+        stamp: Tells this directory from earlier ones, for example the operation's ID.
+    """
+    parts: list[tuple[str, ...] | str] = [
+        f"systemctl disable --quiet --now {cluster.unit} 2>/dev/null || true",
+        _move_aside(cluster.data_dir, stamp),
+    ]
+    if cluster.directories.wal:
+        parts.append(_move_aside(cluster.directories.wal, stamp))
+    parts.append(("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"))
+    return script(*parts)
+
+
+def withdraw_generation(cluster: EtcdCluster) -> str:
+    """Undo of a first switch: no unit and no link, as before."""
+    return script(
+        ("rm", "-f", f"/etc/systemd/system/{cluster.unit}", f"{cluster.config_dir}/current"),
+        ("systemctl", "daemon-reload"),
+    )
+
+
+def finish_bootstrap(cluster: EtcdCluster, cluster_id: str) -> str:
+    """Mark data and configuration with the cluster's ID; from now on an empty log is refused."""
+    data = f"{cluster.data_dir}/member/quoracy-cluster-id"
+    return script(
+        write_file(data, f"{cluster_id}\n".encode(), mode="0644", owner="etcd:etcd"),
+        write_file(f"{cluster.config_dir}/cluster-id", f"{cluster_id}\n".encode(), mode="0644"),
+        ("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"),
+        ("sync", "-f", cluster.config_dir),
+    )
+
+
+def snapshot_path(cluster: EtcdCluster, stamp: str) -> str:
+    """Where a snapshot lies on the host until it has been fetched."""
+    return f"{state_dir(cluster.name)}/snapshot-{stamp}.db"
+
+
+def subject_names(host: EtcdHost) -> tuple[str, ...]:
+    """Names that the host's peer and server certificates must cover."""
+    names = (host.name, host.address, host.peer, "127.0.0.1", "localhost")
+    return tuple(dict.fromkeys(names))
+
+
+def _move_aside(directory: str, stamp: str) -> str:
+    return f"if [ -e {directory} ]; then mv -T {directory} {directory}.aside-{stamp}; fi"

@@ -1,0 +1,72 @@
+"""etcdctl calls as argv tuples; etcdctl of the cluster's own release runs on the host. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quoracy.commands.script import Argv
+from quoracy.spec.etcd import EtcdCluster
+from quoracy.templates.render import client_url
+
+
+def etcdctl(
+    cluster: EtcdCluster, *words: str, endpoints: Sequence[str] = (), timeout_s: int = 5
+) -> Argv:
+    """An etcdctl call with the host's own client certificate.
+
+    Args:
+        words: The command, for example ("endpoint", "health").
+        endpoints: URLs to ask; the host's own member by default.
+        timeout_s: Seconds for the command and for dialling.
+    """
+    tls = f"{cluster.config_dir}/tls"
+    return (
+        f"{cluster.config_dir}/current/release/etcdctl",
+        f"--endpoints={','.join(endpoints) or local_endpoint(cluster)}",
+        f"--cacert={tls}/ca.pem",
+        f"--cert={tls}/client.pem",
+        f"--key={tls}/client.key",
+        f"--command-timeout={timeout_s}s",
+        f"--dial-timeout={min(timeout_s, 2)}s",
+        *words,
+    )
+
+
+def local_endpoint(cluster: EtcdCluster) -> str:
+    """The host's own member, on loopback."""
+    return f"https://127.0.0.1:{cluster.ports.client}"
+
+
+def endpoint_status(cluster: EtcdCluster, *, everywhere: bool = False) -> Argv:
+    """Version, leader, indices, revision and alarms; answers without quorum as well."""
+    endpoints = [client_url(cluster, host) for host in cluster.hosts] if everywhere else ()
+    return etcdctl(cluster, "endpoint", "status", "--write-out=json", endpoints=endpoints)
+
+
+def endpoint_health(cluster: EtcdCluster) -> Argv:
+    """A linearizable read through the host's own member."""
+    return etcdctl(cluster, "endpoint", "health", "--write-out=json")
+
+
+def member_list(cluster: EtcdCluster) -> Argv:
+    """Members as the host's own member knows them; needs quorum from 3.5 on."""
+    return etcdctl(cluster, "member", "list", "--write-out=json")
+
+
+def snapshot_save(cluster: EtcdCluster, path: str) -> Argv:
+    """A snapshot of the host's own member; needs one endpoint and no quorum."""
+    return etcdctl(cluster, "snapshot", "save", path, timeout_s=600)
+
+
+def snapshot_status(cluster: EtcdCluster, path: str) -> str:
+    """Fragment that prints revision and key count of a snapshot; no integrity check by itself.
+
+    etcdutl took this over in 3.5 and 3.4 does not have it; etcdctl lost it in 3.6. The release that
+    the host follows decides, which in an upgrade is still the old one.
+    """
+    release = f"{cluster.config_dir}/current/release"
+    words = f"snapshot status {path} --write-out=json"
+    return (
+        f"if [ -x {release}/etcdutl ]; then {release}/etcdutl {words}; "
+        f"else {release}/etcdctl {words}; fi"
+    )

@@ -1,0 +1,70 @@
+"""What every changing script does first: the cluster's lock on the host, and its fencing number.
+
+The database knows one lease per cluster, but two controllers may have databases of their own, and a
+paused controller may wake up in the middle of somebody else's operation. So the host itself keeps
+the holder, the number and the time of the last changing script, under a lock, and refuses a lower
+number, or another holder within the last minute (design, law 6).
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+LOCK_BUSY, FENCED, HELD = 75, 76, 77  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
+HOLD_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who acts on the cluster: presented to the host by each changing script.
+
+    Attributes:
+        successor_of: A holder that the database knows to be dead; the host need not wait for it.
+    """
+
+    cluster: str
+    holder: str
+    fence: int
+    successor_of: str = ""
+
+
+def state_dir(cluster: str) -> str:
+    """Directory on every host for lock, fence, journal and temporary files of the cluster."""
+    return f"/var/lib/quoracy/{cluster}"
+
+
+def guarded(guard: Guard, body: str) -> str:
+    """The script, run only while holding the host's lock and only when not fenced off."""
+    return f"""{_enter(guard)}
+{body}"""
+
+
+def released(guard: Guard) -> str:
+    """Script that says the holder has ended: the next one need not wait; the number stays."""
+    return guarded(
+        guard, f"printf '%s %s 0\\n' - {guard.fence} > {state_dir(guard.cluster)}/fence\n"
+    )
+
+
+def _enter(guard: Guard) -> str:
+    directory = shlex.quote(state_dir(guard.cluster))
+    holder = shlex.quote(guard.holder)
+    dead = shlex.quote(guard.successor_of)
+    return f"""set -eu
+mkdir -p -m 0700 {directory}
+exec 9>>{directory}/lock
+flock -w 20 9 || exit {LOCK_BUSY}
+seen_holder='' seen_fence=0 seen_time=0
+if [ -s {directory}/fence ]; then
+    read -r seen_holder seen_fence seen_time < {directory}/fence
+fi
+now=$(date +%s)
+[ "$seen_fence" -le {guard.fence} ] || {{ echo "fenced: $seen_holder $seen_fence" >&2; exit {FENCED}; }}
+if [ -n "$seen_holder" ] && [ "$seen_holder" != {holder} ] \
+    && [ "$seen_holder" != {dead} ] && [ $((now - seen_time)) -lt {HOLD_SECONDS} ]; then
+    echo "held: $seen_holder $seen_fence" >&2
+    exit {HELD}
+fi
+printf '%s %s %s\\n' {holder} {guard.fence} "$now" > {directory}/fence.new
+mv -f {directory}/fence.new {directory}/fence"""

@@ -1,0 +1,90 @@
+"""Which process holds a lease, and whether it still lives."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from quoracy.errors import UsageError
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One process, told from all others on all machines and boots.
+
+    Args:
+        id: Without spaces, for people and for the hosts' locks: user@host:pid:digest.
+        machine: Host name and PID namespace: containers of one machine share its boot, but a
+            process ID means something else in each.
+        boot_id: The kernel's random name of this boot.
+        pid: Process ID in its own PID namespace.
+        process_started: Clock ticks from boot to its start; tells it from a later process of
+            the same ID (proc(5), /proc/pid/stat, field 22).
+    """
+
+    id: str
+    machine: str
+    boot_id: str
+    pid: int
+    process_started: int
+
+
+def this_process() -> Holder:
+    """Describe the calling process."""
+    pid = os.getpid()
+    try:
+        boot_id = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        machine = f"{socket.gethostname()} {os.readlink(_PROC / 'self/ns/pid')}"  # noqa: PTH115
+        started = _read_start(pid)
+    except OSError as error:
+        raise UsageError(
+            f"this process cannot be told from others: {error}",
+            next_step="run Quoracy on Linux, with /proc mounted",
+        ) from error
+    digest = hashlib.sha256(f"{boot_id} {machine} {pid} {started}".encode()).hexdigest()[:8]
+    return Holder(
+        id=f"{_user()}@{socket.gethostname()}:{pid}:{digest}",
+        machine=machine,
+        boot_id=boot_id,
+        pid=pid,
+        process_started=started,
+    )
+
+
+def is_gone(holder: Holder, here: Holder) -> bool:
+    """Tell whether a process has certainly ended; of another machine or boot it is never certain."""
+    if (holder.boot_id, holder.machine) != (here.boot_id, here.machine):
+        return False
+    try:
+        # Not /proc: mounted with hidepid, it hides the living processes of other users.
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it lives, and belongs to another user
+    try:
+        return _read_start(holder.pid) != holder.process_started
+    except OSError:
+        return False  # it cannot be seen, so it may live
+
+
+def _read_start(pid: int) -> int:
+    """Return when a process started; 0 when it has ended and its parent has not noticed yet."""
+    text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    # The name before the last parenthesis may hold anything, spaces and parentheses included.
+    fields = text.rpartition(")")[2].split()
+    state, started = fields[0], int(fields[19])
+    return 0 if state in ("Z", "X") else started
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers run with user IDs that have no name
+        return str(os.getuid())

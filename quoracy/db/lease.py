@@ -1,0 +1,195 @@
+"""One operation per cluster at a time: the lease and its fencing number.
+
+All times are `Database.now()`, one clock for all who share the database.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, text
+from sqlmodel import col, update
+
+from quoracy.db.holder import Holder, is_gone, this_process
+from quoracy.db.models import Lease, Operation
+from quoracy.db.session import Database
+from quoracy.db.types import UtcDateTime
+from quoracy.errors import LeaseHeld
+
+EXPIRES_AFTER = timedelta(seconds=60)
+
+# One statement, so that of two takers the second one sees what the first one wrote. SQLite and
+# PostgreSQL both lock the row and then look at the WHERE. `excluded` is the row of VALUES.
+# A released lease keeps its row, therefore numbers never start again at 1.
+_TAKE = text(
+    """
+    INSERT INTO leases (cluster, holder, operation_id, reason, fence, taken_at, heartbeat_at,
+                        boot_id, pid, process_started, machine)
+    VALUES (:cluster, :holder, :operation_id, :reason, :least_fence + 1, :now, :now,
+            :boot_id, :pid, :process_started, :machine)
+    ON CONFLICT (cluster) DO UPDATE SET
+        holder = excluded.holder, operation_id = excluded.operation_id, reason = excluded.reason,
+        fence = CASE WHEN leases.fence < excluded.fence
+                     THEN excluded.fence ELSE leases.fence + 1 END,
+        taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at,
+        boot_id = excluded.boot_id, pid = excluded.pid,
+        process_started = excluded.process_started, machine = excluded.machine
+    WHERE leases.holder IS NULL
+       OR leases.operation_id = excluded.operation_id
+       OR leases.heartbeat_at < :expired_before
+       OR (leases.holder = :dead_holder AND leases.fence = :dead_fence)
+    RETURNING fence
+    """
+).bindparams(
+    bindparam("now", type_=UtcDateTime()), bindparam("expired_before", type_=UtcDateTime())
+)
+
+
+def take_lease(
+    db: Database,
+    *,
+    cluster: str,
+    operation_id: str,
+    holder: Holder,
+    reason: str,
+    now: datetime,
+    least_fence: int = 0,
+) -> int:
+    """Take a cluster's lease when it is free, expired, of a dead process, or of this operation.
+
+    Returns the fencing number: higher than all before, and higher than `least_fence`, the highest
+    that a host of the cluster has seen (the hosts may be older than the database).
+
+    Raises:
+        LeaseHeld: Another operation holds it.
+    """
+    observed = get_lease(db, cluster)
+    dead = observed if observed is not None and is_gone(_holder(observed), holder) else None
+    values = {
+        "cluster": cluster,
+        "holder": holder.id,
+        "operation_id": operation_id,
+        "reason": reason,
+        "least_fence": least_fence,
+        "now": now,
+        "boot_id": holder.boot_id,
+        "pid": holder.pid,
+        "process_started": holder.process_started,
+        "machine": holder.machine,
+        "expired_before": now - EXPIRES_AFTER,
+        # Looking for the process takes time: only what was looked at may be taken.
+        "dead_holder": dead.holder if dead else None,
+        "dead_fence": dead.fence if dead else None,
+    }
+    with db.session() as session:
+        fence: int | None = session.connection().execute(_TAKE, values).scalar()
+    if fence is None:
+        raise held(get_lease(db, cluster), cluster)
+    return fence
+
+
+def get_lease(db: Database, cluster: str) -> Lease | None:
+    """Return the lease of a cluster, live or not; None when it is free."""
+    with db.session() as session:
+        lease = session.get(Lease, cluster)
+    return None if lease is None or lease.holder is None else lease
+
+
+def is_live(lease: Lease, here: Holder, now: datetime) -> bool:
+    """Tell whether a lease keeps others away; unlike an expired one it cannot be taken."""
+    if lease.holder is None or lease.heartbeat_at < now - EXPIRES_AFTER:
+        return False
+    return not is_gone(_holder(lease), here)
+
+
+def beat(db: Database, cluster: str, holder: Holder, fence: int, now: datetime) -> bool:
+    """Say that the holder lives; False when the lease is no longer its own."""
+    with db.session() as session:
+        ours = (
+            update(Lease)
+            .where(
+                col(Lease.cluster) == cluster,
+                col(Lease.holder) == holder.id,
+                col(Lease.fence) == fence,
+            )
+            .values(heartbeat_at=now)
+            .returning(col(Lease.operation_id))
+        )
+        operation_id = session.exec(ours).scalar_one_or_none()
+        if operation_id is None:
+            return False
+        journal = update(Operation).where(col(Operation.id) == operation_id)
+        session.exec(journal.values(heartbeat_at=now))
+    return True
+
+
+def release_lease(db: Database, cluster: str, holder: Holder, fence: int) -> bool:
+    """Free a lease; False when it was no longer its own."""
+    with db.session() as session:
+        ours = (
+            update(Lease)
+            .where(
+                col(Lease.cluster) == cluster,
+                col(Lease.holder) == holder.id,
+                col(Lease.fence) == fence,
+            )
+            .values(holder=None)
+        )
+        return session.exec(ours).rowcount == 1
+
+
+def break_lease(db: Database, cluster: str, *, now: datetime) -> Lease | None:
+    """Free the lease of a dead holder and return what it was; None when it is free already.
+
+    Raises:
+        LeaseHeld: The holder lives, or may live: a live lease is never broken.
+    """
+    lease = get_lease(db, cluster)
+    if lease is None:
+        return None
+    if is_live(lease, this_process(), now):
+        raise held(lease)
+    with db.session() as session:
+        # The beat is compared too: a holder that was paused may have come back meanwhile.
+        seen = (
+            update(Lease)
+            .where(
+                col(Lease.cluster) == cluster,
+                col(Lease.fence) == lease.fence,
+                col(Lease.heartbeat_at) == lease.heartbeat_at,
+            )
+            .values(holder=None)
+        )
+        freed = session.exec(seen).rowcount == 1
+    if not freed:
+        raise held(get_lease(db, cluster), cluster)
+    return lease
+
+
+def held(lease: Lease | None, cluster: str = "") -> LeaseHeld:
+    """Return the error that says who holds a lease; None: it changed hands while it was asked for."""
+    if lease is None:
+        return LeaseHeld(
+            "another operation has worked on it until now", where=cluster, next_step="run it again"
+        )
+    return LeaseHeld(
+        f"{lease.holder} works on it since {_utc(lease.taken_at)}: {lease.reason}. "
+        f"Its lease expires {EXPIRES_AFTER.seconds} s after its last beat, "
+        f"which was at {_utc(lease.heartbeat_at)}",
+        where=lease.cluster,
+        next_step=f"wait until it has ended; look at it with `quoracy status {lease.cluster}`",
+    )
+
+
+def _holder(lease: Lease) -> Holder:
+    return Holder(
+        id=lease.holder or "",
+        machine=lease.machine,
+        boot_id=lease.boot_id,
+        pid=lease.pid,
+        process_started=lease.process_started,
+    )
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

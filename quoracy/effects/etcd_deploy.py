@@ -1,0 +1,182 @@
+"""etcd-deploy put together: spec from the database, facts from the hosts, plan, and the work of the loop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from quoracy.checks.quorum import check_can_stop
+from quoracy.checks.verdict import require
+from quoracy.commands.guard import Guard, released
+from quoracy.db.clusters import get_cluster
+from quoracy.db.session import Database, open_database
+from quoracy.effects.certificates import wanted_certificates
+from quoracy.effects.etcd_steps import apply_etcd_step
+from quoracy.effects.gather import gather_etcd
+from quoracy.effects.site import EtcdSite
+from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.home import Home, load_home
+from quoracy.operate.run import Asked, Leased, Report, apply_plan, leased, record_without_acting
+from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest, plan_etcd_deploy
+from quoracy.plan.plan import Group, Plan, Step
+from quoracy.remote.pool import HostPool
+from quoracy.secrets import DEFAULT, Resolver
+from quoracy.spec.etcd import EtcdCluster, ssh_targets
+
+ApplyStep = Callable[[Step, EtcdSite], str]
+EnterGroup = Callable[[Group, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The parameters of etcd-deploy, as a person gives them."""
+
+    cluster: str
+    action: Action = Action.DEPLOY
+    version: str | None = None
+    option: DeployOption | None = None
+    dry_run: bool = False
+    allow_downtime: bool = False
+    allow_bad_version: bool = False
+
+
+def _enter_plainly(group: Group, body: Callable[[], None]) -> None:  # noqa: ARG001
+    body()
+
+
+@dataclass(slots=True)
+class EtcdDeploy:
+    """One etcd-deploy under way: what it wants, what it works with, and who carries its steps.
+
+    Attributes:
+        apply_step: Carries out a step; the flow puts a task here.
+        enter_group: Runs a group; the flow puts a subflow here.
+        facts: What the last look at the hosts found.
+    """
+
+    wanted: Wanted
+    cluster: EtcdCluster
+    pool: HostPool
+    home: Home
+    db: Database
+    request: DeployRequest
+    apply_step: ApplyStep = apply_etcd_step
+    enter_group: EnterGroup = _enter_plainly
+    resolvers: Mapping[str, Resolver] = field(default_factory=lambda: DEFAULT)
+    facts: EtcdFacts | None = None
+
+    def gather(self) -> EtcdFacts:
+        """Ask all hosts, one round trip each."""
+        self.facts = gather_etcd(self.cluster, self.pool, now=datetime.now(UTC))
+        return self.facts
+
+    def plan(self) -> Plan:
+        """Look and decide, with the entry validations of the action."""
+        return plan_etcd_deploy(self.cluster, self.gather(), self.request)
+
+    def run(self, plan: Plan, asked: Asked) -> Report:
+        """Apply the plan, or record why nothing is applied.
+
+        Raises:
+            Refused: A check stands against the plan.
+        """
+        if plan.refused:
+            record_without_acting(self.db, plan, asked, "refused")
+            require(plan.verdicts)
+        if not plan.groups:
+            return record_without_acting(self.db, plan, asked, "nothing_to_do")
+        if self.wanted.dry_run or self.request.option is DeployOption.NO_UPGRADE:
+            return record_without_acting(self.db, plan, asked, "dry_run")
+        with leased(self.db, plan, asked, least_fence=self._highest_fence()) as operation:
+            work = _EtcdWork(self, operation)
+            try:
+                return apply_plan(self.db, plan, work, operation)
+            finally:
+                work.let_go()
+
+    def _highest_fence(self) -> int:
+        heard = self.facts.heard.values() if self.facts else ()
+        return max((f.host.guard.fence for f in heard if f.host.guard), default=0)
+
+
+class _EtcdWork:
+    """The loop's view of an etcd-deploy that holds the lease."""
+
+    def __init__(self, deploy: EtcdDeploy, operation: Leased) -> None:
+        self._deploy = deploy
+        # The validations of the action hold at the entry; the loop only asks what is left.
+        self._request = replace(deploy.request, action=Action.DEPLOY, option=None)
+        self._site = EtcdSite(
+            cluster=deploy.cluster,
+            pool=deploy.pool,
+            home=deploy.home,
+            db=deploy.db,
+            guard=Guard(
+                deploy.cluster.name, operation.holder, operation.fence, operation.successor_of
+            ),
+            stamp=operation.operation_id,
+            resolvers=deploy.resolvers,
+        )
+
+    def look(self) -> Plan:
+        pinned = get_cluster(self._deploy.db, self._deploy.cluster.name).cluster_id
+        request = replace(self._request, pinned_cluster_id=pinned)
+        return plan_etcd_deploy(self._deploy.cluster, self._deploy.gather(), request)
+
+    def gate(self, group: Group) -> None:
+        if group.stops_voter:
+            facts = self._deploy.gather()
+            allowed = self._request.allow_downtime
+            require([check_can_stop(facts, group.member, allow_downtime=allowed)])
+
+    def apply(self, step: Step) -> str:
+        return self._deploy.apply_step(step, self._site)
+
+    def let_go(self) -> None:
+        """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""
+        script = released(self._site.guard)
+        self._deploy.pool.each(lambda host: host.run(script, what="let go", check=False))
+
+    def enter(self, group: Group, body: Callable[[], None]) -> None:
+        self._deploy.enter_group(group, body)
+
+
+@contextmanager
+def open_etcd_deploy(wanted: Wanted, home: Home | None = None) -> Iterator[EtcdDeploy]:
+    """Load the cluster's spec and hold its connections while the block runs.
+
+    Raises:
+        UsageError: The cluster is unknown, or its spec cannot be used with the version.
+    """
+    home = home or load_home()
+    db = open_database(home.database_url)
+    try:
+        row = get_cluster(db, wanted.cluster)
+        cluster = EtcdCluster.model_validate_json(row.spec)
+        if wanted.version:
+            cluster = cluster.at_version(wanted.version)
+        request = DeployRequest(
+            pinned_cluster_id=row.cluster_id,
+            token=f"{cluster.name}-{secrets.token_hex(8)}",
+            certificates=wanted_certificates(cluster, home),
+            action=wanted.action,
+            option=wanted.option,
+            allow_downtime=wanted.allow_downtime,
+            allow_bad_version=wanted.allow_bad_version,
+        )
+        targets = ssh_targets(cluster, default_known_hosts=str(home.known_hosts))
+        with HostPool(targets) as pool:
+            yield EtcdDeploy(wanted, cluster, pool, home, db, request)
+    finally:
+        db.close()
+
+
+def asked_from_terminal() -> Asked:
+    """Whoever sits at this terminal."""
+    user = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
+    return Asked(by=user, origin=f"terminal on {socket.gethostname()}")

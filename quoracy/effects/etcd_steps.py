@@ -1,0 +1,112 @@
+"""One step in, its effect on the host: the only place where plans become changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from quoracy.commands import etcd as commands
+from quoracy.commands.guard import guarded
+from quoracy.db.clusters import get_cluster, pin_cluster_id
+from quoracy.effects.await_member import await_member
+from quoracy.effects.certificates import host_files
+from quoracy.effects.gather import gather_etcd
+from quoracy.effects.site import EtcdSite, release_source
+from quoracy.effects.snapshot import take_snapshot
+from quoracy.errors import StepFailed
+from quoracy.plan import etcd_steps as steps
+from quoracy.plan.etcd_refusals import ARCHITECTURES
+from quoracy.plan.plan import Step
+from quoracy.releases.archive import check_archive
+
+CHUNK = 64 * 1024
+
+
+def apply_etcd_step(step: Step, site: EtcdSite) -> str:
+    """Carry out one step.
+
+    Returns:
+        One line for the journal; may be empty.
+
+    Raises:
+        QuoracyError: The step failed; nothing was tried twice.
+    """
+    cluster, host = site.cluster, step.host
+    match step:
+        case steps.TakeSnapshot():
+            return take_snapshot(step, site)
+        case steps.AwaitMember():
+            return await_member(cluster, site.pool[host])
+        case steps.InstallRelease():
+            return _install_release(step, site)
+        case steps.PinCluster():
+            return _pin_cluster(site)
+        case _:
+            script, timeout = _script(step, site)
+            site.change(host, script, what=step.title, timeout=timeout)
+            return ""
+
+
+def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one case per step
+    """The script of a step that is nothing but one, and the seconds it may take."""
+    cluster = site.cluster
+    start = cluster.systemd.start_timeout_s + 10.0
+    stop = cluster.systemd.stop_timeout_s + 10.0
+    match step:
+        case steps.PrepareHost():
+            return commands.prepare_host(cluster), 30.0
+        case steps.WriteCertificates(host):
+            files = host_files(cluster, cluster.host(host), site.home, datetime.now(UTC))
+            return commands.write_certificates(cluster, files), 30.0
+        case steps.StageGeneration(_, generation):
+            return commands.stage_generation(cluster, generation), 30.0
+        case steps.WriteBootstrap(_, content):
+            return commands.write_bootstrap(cluster, content), 30.0
+        case steps.SwitchGeneration(_, identity):
+            return commands.switch_generation(cluster, identity), 60.0
+        case steps.WithdrawGeneration():
+            return commands.withdraw_generation(cluster), 60.0
+        case steps.StartMember() | steps.FormMember():
+            return commands.start_member(cluster), start
+        case steps.StopMember() | steps.HaltMember():
+            return commands.stop_member(cluster), stop
+        case steps.WithdrawMember():
+            return commands.withdraw_member(cluster, site.stamp), stop
+        case steps.FinishBootstrap():
+            return commands.finish_bootstrap(cluster, _pinned(site)), 30.0
+    raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+
+
+def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
+    """Push the verified archive through the SSH connection: hosts need no way out."""
+    cluster, host = site.cluster, site.pool[step.host]
+    found = host.run("uname -m", what="ask for the architecture").stdout.decode().strip()
+    source = release_source(cluster.release, site.home)
+    release = source.fetch(step.version, ARCHITECTURES[found])
+    check_archive(release.archive, step.version)
+    script = guarded(site.guard, commands.install_release(cluster, step.version, release.sha256))
+    with release.archive.open("rb") as archive:
+        chunks = iter(lambda: archive.read(CHUNK), b"")
+        host.send(script, chunks, what=f"install etcd {step.version}")
+    return f"sha256 {release.sha256[:12]}"
+
+
+def _pin_cluster(site: EtcdSite) -> str:
+    """Remember the ID that all members agree on."""
+    facts = gather_etcd(site.cluster, site.pool, now=datetime.now(UTC))
+    ids = facts.cluster_ids
+    if len(ids) != 1 or len(facts.statuses) != len(site.cluster.hosts):
+        raise StepFailed(
+            f"the members do not agree on one cluster: {', '.join(sorted(ids)) or 'none answered'}",
+            where=site.cluster.name,
+            next_step="look at the members' logs: `journalctl -u " + site.cluster.unit + "`",
+        )
+    (cluster_id,) = ids
+    pin_cluster_id(site.db, site.cluster.name, cluster_id, now=datetime.now(UTC))
+    return f"cluster ID {cluster_id}"
+
+
+def _pinned(site: EtcdSite) -> str:
+    pinned = get_cluster(site.db, site.cluster.name).cluster_id
+    if pinned is None:
+        raise StepFailed("the cluster's ID is not known yet", where=site.cluster.name)
+    return pinned

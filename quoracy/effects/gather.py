@@ -1,0 +1,45 @@
+"""Ask the hosts, one round trip each and side by side, and return facts. Changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from quoracy.errors import QuoracyError
+from quoracy.facts.etcd import (
+    EtcdHostFacts,
+    HostSilent,
+    MemberPoll,
+    etcd_questions,
+    parse_etcd_host,
+    parse_poll,
+    poll_questions,
+)
+from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.question import ask_all, parse_answers
+from quoracy.remote.host import Host
+from quoracy.remote.pool import HostPool
+from quoracy.spec.etcd import EtcdCluster
+
+
+def gather_etcd(cluster: EtcdCluster, pool: HostPool, *, now: datetime) -> EtcdFacts:
+    """What all hosts of the cluster say; a host that cannot be asked is silent, not left out."""
+    question = ask_all(etcd_questions(cluster))
+
+    def ask(host: Host) -> EtcdHostFacts:
+        output = host.run(question, what="look at the host", timeout=20.0).stdout
+        return parse_etcd_host(cluster, parse_answers(output, host=host.name))
+
+    answers = pool.each(ask, [host.name for host in cluster.hosts])
+    return EtcdFacts(
+        hosts={
+            name: HostSilent(answer.what) if isinstance(answer, QuoracyError) else answer
+            for name, answer in answers.items()
+        },
+        asked_at=now,
+    )
+
+
+def poll_member(cluster: EtcdCluster, host: Host) -> MemberPoll:
+    """A quick look at one member and, through it, at all members' status."""
+    output = host.run(ask_all(poll_questions(cluster)), what="look at the member").stdout
+    return parse_poll(parse_answers(output, host=host.name))

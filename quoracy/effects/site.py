@@ -1,0 +1,102 @@
+"""Everything that the effects of one operation on one cluster work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, Guard, guarded
+from quoracy.db.session import Database
+from quoracy.errors import CommandFailed, LeaseHeld
+from quoracy.home import Home
+from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
+from quoracy.releases.url import UrlSource
+from quoracy.remote.host import Result
+from quoracy.remote.pool import HostPool
+from quoracy.secrets import DEFAULT, Resolver, resolve
+from quoracy.spec.etcd import EtcdCluster, ReleaseSourceSpec
+from quoracy.stores.directory import DirectoryStore
+from quoracy.stores.store import SnapshotStore
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSite:
+    """One cluster, its hosts, and the controller's own places.
+
+    Attributes:
+        guard: Who acts; presented to the hosts by every changing script.
+        stamp: Tells files of this operation from those of others (the operation's ID).
+        resolvers: How references to secrets are resolved, by scheme.
+    """
+
+    cluster: EtcdCluster
+    pool: HostPool
+    home: Home
+    db: Database
+    guard: Guard
+    stamp: str
+    resolvers: Mapping[str, Resolver]
+
+    def change(self, host: str, script: str, *, what: str, timeout: float = 60.0) -> bytes:
+        """Run a changing script on a host, under the cluster's lock there; returns its output."""
+        body = guarded(self.guard, script)
+        result = self.pool[host].run(body, what=what, timeout=timeout, check=False)
+        raise_refusal(self.guard, host, result)
+        if result.exit_code:
+            raise CommandFailed(
+                what,
+                where=host,
+                exit_code_remote=result.exit_code,
+                stderr=result.stderr.decode("utf-8", "replace"),
+            )
+        return result.stdout
+
+
+def raise_refusal(guard: Guard, host: str, result: Result) -> None:
+    """Tell a refusal by the host's guard from a failure of the script itself.
+
+    Raises:
+        LeaseHeld: Another operation acts on the cluster, or has acted since this one began.
+    """
+    reasons = {
+        LOCK_BUSY: "another operation is in the middle of a step there",
+        FENCED: "a later operation has already acted there, so this one may no longer act",
+        HELD: "another operation acted there within the last minute",
+    }
+    if result.exit_code in reasons:
+        raise LeaseHeld(
+            reasons[result.exit_code],
+            where=host,
+            next_step=f"see `quoracy status {guard.cluster}`, and run again when it has ended",
+        )
+
+
+def release_source(wanted: ReleaseSourceSpec, home: Home) -> ReleaseSource:
+    """Where the spec takes releases from."""
+    if wanted.directory:
+        return DirectorySource(Path(wanted.directory))
+    return UrlSource(wanted.url or UPSTREAM_URL, home.releases)
+
+
+def snapshot_store(
+    cluster: EtcdCluster, home: Home, resolvers: Mapping[str, Resolver] = DEFAULT
+) -> SnapshotStore:
+    """Where the spec keeps snapshots; secrets are resolved now.
+
+    Raises:
+        UsageError: A reference to a secret cannot be resolved.
+    """
+    wanted = cluster.backup
+    if wanted.s3 is None:
+        return DirectoryStore(Path(wanted.directory or home.path / "snapshots"))
+    from quoracy.stores.s3 import S3Store  # importing boto3 takes long
+
+    return S3Store(
+        wanted.s3.endpoint or f"https://s3.{wanted.s3.region}.amazonaws.com",
+        wanted.s3.bucket,
+        wanted.s3.prefix,
+        wanted.s3.region,
+        resolve(wanted.s3.access_key, resolvers),
+        resolve(wanted.s3.secret_key, resolvers),
+    )

@@ -1,0 +1,134 @@
+"""A verified snapshot: saved on a host, read back byte by byte, kept in the store, catalogued.
+
+A snapshot counts only when its sha256 trailer fits and its revision is at or above the highest that
+was seen before it was asked for (law 2). `snapshot status` is no integrity check: it accepts
+truncated files. The trailer is: the file is the database followed by 32 bytes of its sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from quoracy.commands.etcd import snapshot_path
+from quoracy.commands.etcdctl import endpoint_status, snapshot_save, snapshot_status
+from quoracy.commands.script import script
+from quoracy.db.snapshots import NewSnapshot, record_snapshot
+from quoracy.effects.site import EtcdSite, snapshot_store
+from quoracy.errors import BackupFailed, LeaseHeld, QuoracyError
+from quoracy.plan.etcd_steps import TakeSnapshot
+
+TRAILER = 32
+PAGE = 512  # bbolt's pages are multiples of this, so a whole file is a multiple plus the trailer
+
+
+class TrailerCheck:
+    """Reads a snapshot as it streams by and tells whether its trailer fits; 32 bytes of memory."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._held = b""
+        self.size = 0
+
+    def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass the chunks on, and raise after the last one when the trailer does not fit.
+
+        Raises:
+            BackupFailed: The file is truncated, corrupt, or has no trailer.
+        """
+        for chunk in chunks:
+            self.size += len(chunk)
+            seen = self._held + chunk
+            self._digest.update(seen[:-TRAILER])
+            self._held = seen[-TRAILER:]
+            yield chunk
+        if self.size % PAGE != TRAILER or self._digest.digest() != self._held:
+            raise BackupFailed(
+                f"the snapshot of {self.size} bytes is damaged: its sha256 trailer does not fit",
+                next_step="run again; when it persists, look for disk errors on the member's host",
+            )
+
+
+def take_snapshot(step: TakeSnapshot, site: EtcdSite) -> str:
+    """Take, verify, store and catalogue a snapshot through the step's member.
+
+    Returns:
+        One line for the journal.
+
+    Raises:
+        BackupFailed: There is no verified snapshot. A file left on the host is private to root and
+            removed by the next snapshot there.
+        LeaseHeld: Another operation acts on the cluster.
+    """
+    path = snapshot_path(site.cluster, site.stamp)
+    try:
+        return _take(step, site, path)
+    except (BackupFailed, LeaseHeld):
+        raise
+    except QuoracyError as error:
+        raise BackupFailed(
+            f"no snapshot could be taken, so nothing was changed: {error.what}",
+            where=error.where or step.host,
+            next_step=error.next_step or "put right what failed and run again",
+        ) from error
+
+
+def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
+    cluster = site.cluster
+    status = _save(step, site, path)
+    if status["revision"] < step.least_revision:
+        raise BackupFailed(
+            f"the snapshot is at revision {status['revision']}, older than {step.least_revision}",
+            where=step.host,
+            next_step="run again when the member has caught up",
+        )
+    check = TrailerCheck()
+    taken_at = datetime.now(UTC)
+    key = f"{cluster.name}/{taken_at:%Y/%m}/{cluster.name}-{taken_at:%Y-%m-%dT%H-%M-%SZ}-{site.stamp[:8]}.db"
+    source = site.pool[step.host].receive(f"cat {path}", what="fetch the snapshot")
+    store = snapshot_store(cluster, site.home, site.resolvers)
+    stored = store.put(key, check.watch(source))
+    site.change(step.host, script(("rm", "-f", path)), what="remove the fetched snapshot")
+    record_snapshot(
+        site.db,
+        NewSnapshot(
+            cluster=cluster.name,
+            cluster_id=status["cluster_id"],
+            revision=status["revision"],
+            size_bytes=stored.size,
+            sha256=stored.sha256,
+            etcd_version=status["version"],
+            location=stored.url,
+            member=step.host,
+            taken_at=taken_at,
+            operation_id=site.stamp,
+        ),
+    )
+    return f"revision {status['revision']}, {stored.size} bytes, {stored.url}"
+
+
+def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:
+    """Save the snapshot on the host; its revision, and the cluster's ID and version then."""
+    cluster = site.cluster
+    output = site.change(
+        step.host,
+        script(
+            f"rm -f {snapshot_path(cluster, '')[:-3]}*",
+            f"{shlex.join(snapshot_save(cluster, path))} >&2",
+            snapshot_status(cluster, path),
+            endpoint_status(cluster),
+        ),
+        what="save a snapshot",
+        timeout=660.0,
+    )
+    told, asked = (json.loads(line) for line in output.decode().splitlines())
+    status = asked[0]["Status"]
+    return {
+        "revision": told["revision"],
+        "cluster_id": f"{status['header']['cluster_id']:x}",
+        "version": status["version"],
+    }

@@ -1,0 +1,96 @@
+"""What the hosts together say about one etcd cluster; derived from the facts of each host, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from quoracy.facts.etcd import EtcdHostFacts, HostSilent, MemberEntry, StatusFacts
+
+Presence = Literal["silent", "absent", "bootstrapping", "present", "forgotten", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFacts:
+    """All hosts of one cluster, in the spec's order, and when they were asked (UTC)."""
+
+    hosts: Mapping[str, EtcdHostFacts | HostSilent]
+    asked_at: datetime
+
+    @property
+    def heard(self) -> dict[str, EtcdHostFacts]:
+        """The hosts that could be asked."""
+        return {n: f for n, f in self.hosts.items() if isinstance(f, EtcdHostFacts)}
+
+    @property
+    def silent(self) -> dict[str, HostSilent]:
+        """The hosts that could not be asked."""
+        return {n: f for n, f in self.hosts.items() if isinstance(f, HostSilent)}
+
+    @property
+    def statuses(self) -> dict[str, StatusFacts]:
+        """What members say about themselves, by host; members that did not answer are left out."""
+        return {n: f.status for n, f in self.heard.items() if f.status is not None}
+
+    @property
+    def members(self) -> tuple[MemberEntry, ...] | None:
+        """The member list of the member that has applied most; None when no member answered."""
+        lists = [
+            (facts.status.applied_index if facts.status else 0, facts.members)
+            for facts in self.heard.values()
+            if facts.members is not None
+        ]
+        return max(lists, key=lambda item: item[0])[1] if lists else None
+
+    @property
+    def leader(self) -> str | None:
+        """Host of the leader that the members agree on; None when there is none."""
+        leaders = {status.leader_id for status in self.statuses.values()}
+        if len(leaders) != 1:
+            return None
+        leader_id = leaders.pop()
+        for name, status in self.statuses.items():
+            if status.member_id == leader_id:
+                return name
+        return None
+
+    @property
+    def has_leader(self) -> bool:
+        """Whether all members that answered name the same leader."""
+        leaders = {status.leader_id for status in self.statuses.values()}
+        return len(leaders) == 1 and None not in leaders
+
+    @property
+    def cluster_ids(self) -> frozenset[str]:
+        """IDs of the clusters that the members say they belong to: one, when all is well."""
+        return frozenset(status.cluster_id for status in self.statuses.values())
+
+    @property
+    def revision(self) -> int:
+        """The highest revision that any member has told; 0 when none answered."""
+        return max((status.revision for status in self.statuses.values()), default=0)
+
+    @property
+    def healthy(self) -> frozenset[str]:
+        """Hosts whose member just served a linearizable read."""
+        return frozenset(name for name, facts in self.heard.items() if facts.healthy)
+
+
+def presence(facts: EtcdHostFacts | HostSilent) -> Presence:
+    """Which state of life the member on this host is in.
+
+    absent: nothing of it is there. bootstrapping: a create is under way or was interrupted.
+    present: data that belongs here. forgotten: set up, but its log is gone. foreign: data of
+    another cluster, or data that nothing here accounts for.
+    """
+    if isinstance(facts, HostSilent):
+        return "silent"
+    if facts.bootstrap is not None:
+        return "bootstrapping"
+    if facts.config_cluster_id is None:
+        return "foreign" if facts.has_log else "absent"
+    if not facts.has_log:
+        return "forgotten"
+    return "present" if facts.data_cluster_id == facts.config_cluster_id else "foreign"

@@ -1,0 +1,114 @@
+"""What a machine says about itself: system, clock, disks, listening ports, and the guard's traces."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quoracy.commands.guard import state_dir
+from quoracy.facts.question import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class GuardFacts:
+    """Who changed the cluster on this host last: holder, fencing number, seconds since the epoch."""
+
+    holder: str
+    fence: int
+    time_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The machine, apart from any cluster.
+
+    Attributes:
+        clock_s: The host's clock, seconds since the epoch.
+        uptime_s: Seconds since boot.
+        free_bytes: Free bytes of the file system that holds each path, by path.
+        listening: TCP ports that something listens on.
+        guard: None when no operation has ever changed this cluster here.
+    """
+
+    os_name: str
+    architecture: str
+    clock_s: float
+    uptime_s: float
+    boot_id: str
+    free_bytes: Mapping[str, int]
+    listening: frozenset[int]
+    guard: GuardFacts | None
+
+
+def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
+    """Questions about the machine; `paths` need not exist, their nearest parent is measured."""
+    measured = "\n".join(
+        f"p={path}; while [ ! -e $p ]; do p=$(dirname $p); done; "
+        f"echo {path}=$(df -Pk $p | tail -n 1 | tr -s ' ' | cut -d' ' -f4)"
+        for path in paths
+    )
+    return {
+        "system": (
+            ". /etc/os-release; echo os=$PRETTY_NAME; echo arch=$(uname -m); "
+            "echo clock=$(date +%s.%N); read -r up _ < /proc/uptime; echo uptime=$up; "
+            "echo boot=$(cat /proc/sys/kernel/random/boot_id)"
+        ),
+        "disks": measured,
+        "ports": "cat /proc/net/tcp /proc/net/tcp6",
+        "guard": f"cat {state_dir(cluster)}/fence",
+    }
+
+
+def parse_host(answers: Mapping[str, Answer]) -> HostFacts:
+    """The answers to `host_questions`."""
+    system = answers["system"].pairs
+    return HostFacts(
+        os_name=system["os"],
+        architecture=system["arch"],
+        clock_s=float(system["clock"]),
+        uptime_s=float(system["uptime"]),
+        boot_id=system["boot"],
+        free_bytes={path: int(kib) * 1024 for path, kib in answers["disks"].pairs.items()},
+        listening=_listening_ports(answers["ports"].lines),
+        guard=_guard(answers["guard"].lines),
+    )
+
+
+def files_question(paths: Sequence[str]) -> str:
+    """Question for the content of files and the targets of links; patterns are allowed."""
+    return (
+        f"for f in {' '.join(paths)}; do\n"
+        "  if [ -L $f ]; then echo @link $f $(readlink $f)\n"
+        "  elif [ -f $f ]; then printf '@file %s ' $f; base64 -w0 $f; echo; fi\ndone"
+    )
+
+
+def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Content by path, and link target by path."""
+    contents: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    for line in answer.lines:
+        kind, path, value = [*line.split(" ", 2), ""][:3]
+        if kind == "@file":
+            contents[path] = base64.b64decode(value)
+        elif kind == "@link":
+            links[path] = value
+    return contents, links
+
+
+def _listening_ports(lines: Sequence[str]) -> frozenset[int]:
+    """Ports of the sockets in state LISTEN (0A) of /proc/net/tcp and tcp6."""
+    fields = (line.split() for line in lines)
+    return frozenset(
+        int(words[1].rsplit(":", 1)[1], 16)
+        for words in fields
+        if len(words) > 3 and words[3] == "0A"
+    )
+
+
+def _guard(lines: Sequence[str]) -> GuardFacts | None:
+    if not lines:
+        return None
+    holder, fence, time_s = lines[0].split()
+    return GuardFacts(holder, int(fence), int(time_s))

@@ -1,0 +1,69 @@
+"""A fact is a question and the parser of its answer; all questions of a host travel in one script.
+
+The answer is framed: one line per question with its name and base64 of what it printed, followed by
+its exit code. No shell makes JSON, and no answer can be mistaken for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quoracy.errors import RemoteError
+
+_MARK = "@@"
+_EXIT = b"\n@exit="
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one question printed to standard output, and its exit code."""
+
+    text: str
+    exit_code: int
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are not empty."""
+        return [line for line in self.text.splitlines() if line.strip()]
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """`key=value` lines, as `systemctl show` and os-release print them."""
+        return dict(line.split("=", 1) for line in self.lines if "=" in line)
+
+
+def ask_all(questions: Mapping[str, str]) -> str:
+    """One script for all questions, which run side by side.
+
+    Args:
+        questions: Shell fragment by name; a fragment that fails spoils only its own answer.
+    """
+    asked = "\n".join(
+        f"({{ ( {fragment}\n) 2>/dev/null; printf '\\n@exit=%s' $?; }} | base64 -w0 > $d/{name}) &"
+        for name, fragment in questions.items()
+    )
+    told = "\n".join(f"printf '{_MARK}{name} '; cat $d/{name}; echo" for name in questions)
+    # /run is a tmpfs: looking at a host writes nothing to its disks.
+    return f"d=$(mktemp -d /run/quoracy.XXXXXX)\ntrap 'rm -rf $d' EXIT\n{asked}\nwait\n{told}\n"
+
+
+def parse_answers(output: bytes, *, host: str) -> dict[str, Answer]:
+    """The answers by question.
+
+    Raises:
+        RemoteError: The output is not framed as `ask_all` makes it.
+    """
+    answers = {}
+    try:
+        for line in output.decode("ascii").splitlines():
+            if not line.startswith(_MARK):
+                continue
+            name, _, encoded = line[len(_MARK) :].partition(" ")
+            text, _, code = base64.b64decode(encoded, validate=True).rpartition(_EXIT)
+            answers[name] = Answer(text.decode("utf-8", "replace"), int(code))
+    except (UnicodeDecodeError, binascii.Error, ValueError) as error:
+        raise RemoteError(f"the answer cannot be read ({error})", where=host) from None
+    return answers

@@ -1,0 +1,154 @@
+"""The loop that all operations share: apply, check, look again, put back. Knows no etcd, no Prefect.
+
+After each group of steps the cluster is looked at and planned anew; what is left must be what was
+shown, or the operation stops and says what changed (law 3).
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Protocol
+
+from quoracy.errors import LeaseHeld, PlanChanged, QuoracyError, RollbackFailed, RolledBack
+from quoracy.operate.journal import Journal
+from quoracy.plan.plan import Group, Plan, Step, remaining_actions
+
+HOSTS_AT_ONCE = 16
+
+
+class Work(Protocol):
+    """What an operation can do; given by the operation, carried by whoever runs it."""
+
+    def look(self) -> Plan:
+        """Look at the cluster and plan; changes nothing."""
+
+    def gate(self, group: Group) -> None:
+        """Raise Refused unless the group's first step may be taken now."""
+
+    def apply(self, step: Step) -> str:
+        """Carry out one step and return a line for the journal."""
+
+    def enter(self, group: Group, body: Callable[[], None]) -> None:
+        """Run the body as this group's part of the run history."""
+
+
+def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
+    """Apply a plan that was shown.
+
+    Raises:
+        PlanChanged: What is left is no longer what was shown; nothing is half done.
+        Refused: A gate says no; nothing is half done.
+        RolledBack: A step failed, and what the group (or a create) had changed was put back.
+        RollbackFailed: Putting back failed as well.
+    """
+    _require_same(plan.groups, work.look())
+    for step in plan.before:
+        journal.step(step, work.apply)
+    done: list[Step] = []
+    groups = plan.groups
+    while groups:
+        group, rest = groups[0], groups[1:]
+        try:
+            work.enter(group, lambda group=group: _run(group, work, journal, done, plan.whole))  # type: ignore[misc]
+        except (LeaseHeld, RolledBack, RollbackFailed):
+            raise
+        except Exception as error:
+            if plan.whole and done:
+                _put_back(done, group, work, journal, error)
+            raise
+        found = work.look()
+        _require_same(rest, found)
+        groups = found.groups
+
+
+def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bool) -> None:
+    """The steps of one group, and in a roll, putting back what they did when one fails."""
+    # Entering may have taken long: the Prefect API can be away.
+    work.gate(group)
+    acted: list[Step] = done if whole else []
+
+    def take(step: Step) -> None:
+        # Noted before it acts: a step that failed half-way has to be put back, too.
+        acted.append(step)
+        journal.step(step, work.apply)
+
+    try:
+        if group.parallel:
+            _side_by_side(group.steps, take)
+        else:
+            for step in group.steps:
+                take(step)
+    except LeaseHeld:
+        raise  # somebody else acts here now: putting back would fight with them
+    except Exception as error:
+        if whole:
+            raise
+        _put_back(acted, group, work, journal, error)
+
+
+def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
+    """Steps of different hosts side by side, of one host in order; the first error wins."""
+    by_host = [list(own) for _, own in groupby(steps, key=lambda step: step.host)]
+
+    def take_all(own: list[Step]) -> None:
+        for step in own:
+            take(step)
+
+    with ThreadPoolExecutor(HOSTS_AT_ONCE, "step") as threads:
+        # Each call sees the caller's context: the run that it belongs to lives there.
+        calls = [threads.submit(contextvars.copy_context().run, take_all, own) for own in by_host]
+    errors = [error for call in calls if (error := call.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
+def _put_back(
+    acted: list[Step], group: Group, work: Work, journal: Journal, error: Exception
+) -> None:
+    """Undo the steps, newest first, and raise what became of it."""
+    undo = [back for step in reversed(acted) for back in step.undo]
+    if not undo:
+        raise error
+    what = error.what if isinstance(error, QuoracyError) else repr(error)
+    where = error.where if isinstance(error, QuoracyError) else group.title
+    for step in undo:
+        try:
+            journal.undo(step, group.title, work.apply)
+        except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
+            raise RollbackFailed(
+                f"{what}; and putting back failed at {step.host}: {step.title}: {failure}",
+                where=where,
+                next_step="look at that host now; run the same command again once it is reachable",
+            ) from error
+    raise RolledBack(
+        f"{what}; what had been changed was put back",
+        where=where,
+        next_step="remove the cause and run the same command again",
+    ) from error
+
+
+def _require_same(rest: tuple[Group, ...], found: Plan) -> None:
+    """What is left to do must be what was shown; the order may differ, as the leader moves."""
+    stops = [verdict for verdict in found.verdicts if verdict.stops]
+    if stops:
+        said = "; ".join(f"{v.where + ': ' if v.where else ''}{v.message}" for v in stops)
+        raise PlanChanged(
+            f"the cluster is not as it was when the plan was shown: {said}",
+            where=found.cluster,
+            next_step=stops[0].next_step or "look at `quoracy status`, then run again",
+        )
+    shown = Plan(found.operation, found.cluster, found.kind, "", groups=rest)
+    before, after = remaining_actions(shown), remaining_actions(found)
+    if before != after:
+        new = [" ".join(action) for action in after if action not in before]
+        gone = [" ".join(action) for action in before if action not in after]
+        raise PlanChanged(
+            "what is left to do is no longer what was shown"
+            + (f"; new: {', '.join(new)}" if new else "")
+            + (f"; gone: {', '.join(gone)}" if gone else ""),
+            where=found.cluster,
+            next_step="look at `quoracy plan` and run again",
+        )

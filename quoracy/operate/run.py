@@ -1,0 +1,144 @@
+"""One operation from its plan to its outcome: lease, journal, loop, report. Knows no etcd, no Prefect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from quoracy.db.heartbeat import Heartbeat
+from quoracy.db.holder import this_process
+from quoracy.db.lease import get_lease, release_lease, take_lease
+from quoracy.db.models import Outcome
+from quoracy.db.operations import NewOperation, end_operation, new_operation_id, start_operation
+from quoracy.db.session import Database
+from quoracy.errors import LeaseHeld, Refused, RollbackFailed, RolledBack
+from quoracy.operate.journal import Journal
+from quoracy.operate.loop import Work, carry_out
+from quoracy.plan.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for the operation, and from where.
+
+    Attributes:
+        by: Login, as far as it is known.
+        origin: "terminal", "prefect" or "api", and the machine.
+        flow_run_id: The Prefect run that carries it, if any.
+    """
+
+    by: str
+    origin: str
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an operation."""
+
+    operation_id: str
+    outcome: Outcome
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """An operation that may act: its ID, the lease's holder and number, and whom it took over from."""
+
+    operation_id: str
+    holder: str
+    fence: int
+    successor_of: str
+
+
+def record_without_acting(db: Database, plan: Plan, asked: Asked, outcome: Outcome) -> Report:
+    """Record a plan that is not applied: a dry run, a refusal, or nothing to do."""
+    operation = _new(plan, asked, this_process().id)
+    start_operation(db, operation, now=_now())
+    said = "; ".join(verdict.message for verdict in plan.verdicts if verdict.stops)
+    end_operation(db, operation.id, outcome, now=_now(), error=said or None)
+    return Report(operation.id, outcome, plan)
+
+
+@contextmanager
+def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Iterator[Leased]:
+    """Hold the cluster's lease and keep the operation's row while the block runs.
+
+    Args:
+        least_fence: Highest fencing number that a host has seen.
+
+    Raises:
+        LeaseHeld: Another operation works on the cluster.
+    """
+    here = this_process()
+    operation_id = new_operation_id()
+    before = get_lease(db, plan.cluster)
+    fence = take_lease(
+        db,
+        cluster=plan.cluster,
+        operation_id=operation_id,
+        holder=here,
+        reason=plan.title,
+        now=_now(),
+        least_fence=least_fence,
+    )
+    try:
+        with Heartbeat(db, plan.cluster, here, fence):
+            start_operation(
+                db, replace(_new(plan, asked, here.id), id=operation_id, fence=fence), now=_now()
+            )
+            with _outcome(db, operation_id):
+                yield Leased(operation_id, here.id, fence, (before.holder or "") if before else "")
+    finally:
+        release_lease(db, plan.cluster, here, fence)
+
+
+def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Report:
+    """Journal the plan's steps and carry them out."""
+    journal = Journal(db, operation.operation_id)
+    journal.plan(plan)
+    carry_out(plan, work, journal)
+    return Report(operation.operation_id, "done", plan)
+
+
+@contextmanager
+def _outcome(db: Database, operation_id: str) -> Iterator[None]:
+    """Write how the block ended into the operation's row."""
+    try:
+        yield
+    except BaseException as error:
+        end_operation(db, operation_id, outcome_of(error), now=_now(), error=str(error))
+        raise
+    end_operation(db, operation_id, "done", now=_now())
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """The outcome that an error stands for."""
+    if isinstance(error, RolledBack):
+        return "rolled_back"
+    if isinstance(error, RollbackFailed):
+        return "rollback_failed"
+    if isinstance(error, Refused) and not isinstance(error, LeaseHeld):
+        return "refused"
+    return "failed"
+
+
+def _new(plan: Plan, asked: Asked, holder: str) -> NewOperation:
+    return NewOperation(
+        cluster=plan.cluster,
+        kind=plan.operation,
+        title=plan.title,
+        holder=holder,
+        requested_by=asked.by,
+        origin=asked.origin,
+        plan=json.dumps(plan.as_dict()),
+        plan_digest=plan.digest,
+        flow_run_id=asked.flow_run_id,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,186 @@
+"""Changing a cluster that is there: backup, preparation, then one member at a time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quoracy.checks.certificates import WantedCertificates, check_certificates
+from quoracy.checks.quorum import quorum, voter_names
+from quoracy.checks.verdict import Verdict, failed
+from quoracy.checks.versions import check_path, triple
+from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_member import disk_changes, member_steps, preparation, running_changes
+from quoracy.plan.etcd_refusals import clock_warnings
+from quoracy.plan.etcd_steps import TakeSnapshot
+from quoracy.plan.plan import Change, Group, Plan, Step
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+from quoracy.templates.render import peer_url
+
+
+def plan_change(
+    cluster: EtcdCluster,
+    facts: EtcdFacts,
+    certificates: WantedCertificates,
+    general: Sequence[Verdict],
+    *,
+    allow_downtime: bool,
+) -> Plan:
+    """The plan that brings the members to what is wanted; an empty one when they are there."""
+    changes = [c for host in cluster.hosts for c in _changes(cluster, host, facts)]
+    verdicts = [*general, *clock_warnings(facts), *_topology(cluster, facts)]
+    verdicts += [
+        verdict
+        for host in cluster.hosts
+        for verdict in check_certificates(
+            cluster, host, facts.heard[host.name], certificates, facts.asked_at
+        )
+    ]
+    verdicts.append(check_path(_running(facts), cluster.version))
+    groups = [_member_group(cluster, host, facts) for host in _order(cluster, facts)]
+    groups = [group for group in groups if group.steps]
+    if not groups:
+        title = f"{cluster.name} is as wanted: nothing to do"
+        return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
+    verdicts += _cluster_state(facts, groups)
+    verdicts += _downtime(facts, groups, allow_downtime=allow_downtime)
+    prepare = [s for h in cluster.hosts for s in preparation(cluster, h, facts.heard[h.name])]
+    if prepare:
+        groups.insert(0, Group("prepare hosts", "", tuple(prepare), parallel=True))
+    return Plan(
+        operation="etcd-deploy",
+        cluster=cluster.name,
+        kind="change",
+        title=_title(cluster, changes, groups),
+        verdicts=tuple(verdicts),
+        changes=tuple(changes),
+        before=_backup(facts) if changes else (),
+        groups=tuple(groups),
+    )
+
+
+def _changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> list[Change]:
+    heard = facts.heard[host.name]
+    changes = running_changes(cluster, host, heard)
+    # The switch follows from the differences above; alone it is a difference of its own.
+    return changes or disk_changes(cluster, host, heard)
+
+
+def _order(cluster: EtcdCluster, facts: EtcdFacts) -> list[EtcdHost]:
+    """Members that are not healthy first, the leader last (etcd-druid's DEP-07)."""
+    return sorted(
+        cluster.hosts,
+        key=lambda host: (host.name in facts.healthy, host.name == facts.leader),
+    )
+
+
+def _member_group(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> Group:
+    steps, stops = member_steps(cluster, host, facts.heard[host.name])
+    return Group(host.name, host.name, steps, stops_voter=stops, note=_note(cluster, host, facts))
+
+
+def _note(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> str:
+    """Said before the last old member of a minor upgrade moves."""
+    target = triple(cluster.version)[:2]
+    old = {n for n, s in facts.statuses.items() if triple(s.version)[:2] < target}
+    last = _order(cluster, facts)[-1].name
+    if host.name != last or not old or host.name not in old:
+        return ""
+    return (
+        f"once {host.name} runs {cluster.version} as well, etcd no longer allows the way back to "
+        "the old minor: from then on it is repair forward, or restore the snapshot"
+    )
+
+
+def _backup(facts: EtcdFacts) -> tuple[Step, ...]:
+    """A snapshot through the healthy follower that has applied most; the leader has enough to do."""
+    candidates = sorted(
+        facts.healthy,
+        key=lambda name: (
+            name == facts.leader,
+            -facts.statuses[name].applied_index if name in facts.statuses else 0,
+            name,
+        ),
+    )
+    return (TakeSnapshot(candidates[0], facts.revision),) if candidates else ()
+
+
+def _running(facts: EtcdFacts) -> list[str]:
+    """Versions of the members that answered; of stopped ones, the generation's is not known."""
+    return [status.version for status in facts.statuses.values()]
+
+
+def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
+    """The members that etcd knows must be the hosts of the spec, by name and peer URL."""
+    if facts.members is None:
+        return []
+    wanted = {host.name: peer_url(cluster, host) for host in cluster.hosts}
+    found = {e.name or "(never started)": ",".join(e.peer_urls) for e in facts.members}
+    scale = f"`quoracy etcd-scale {cluster.name}` changes the members; a deploy never does"
+    extra = [f"{name} at {url}" for name, url in found.items() if wanted.get(name) != url]
+    lacking = [f"{name} at {url}" for name, url in wanted.items() if found.get(name) != url]
+    verdicts = []
+    if extra:
+        verdicts.append(
+            failed(
+                "TopologyDiffers",
+                f"members that the spec does not name: {', '.join(extra)}",
+                next_step=scale,
+            )
+        )
+    if lacking:
+        verdicts.append(
+            failed(
+                "TopologyDiffers",
+                f"hosts of the spec that are no members: {', '.join(lacking)}",
+                next_step=scale,
+            )
+        )
+    return verdicts
+
+
+def _cluster_state(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
+    """Alarms and lost quorum stand against any change; starting stopped members is allowed."""
+    alarms = sorted({alarm for status in facts.statuses.values() for alarm in status.alarms})
+    verdicts = []
+    if alarms:
+        verdicts.append(
+            failed(
+                "AlarmActive",
+                f"etcd has raised {', '.join(alarms)}",
+                next_step="free space (compact, defragment, disarm) or replace the corrupt member first",
+            )
+        )
+    quorate = len(facts.healthy & voter_names(facts)) >= quorum(max(1, len(voter_names(facts))))
+    switching = any(s.name == "switch-generation" for group in groups for s in group.steps)
+    if switching and not quorate:
+        verdicts.append(
+            failed(
+                "NotQuorate",
+                "the cluster has no quorum, so it can neither be backed up nor changed",
+                next_step="put the spec back to what runs and deploy: that starts the stopped members",
+            )
+        )
+    return verdicts
+
+
+def _downtime(facts: EtcdFacts, groups: Sequence[Group], *, allow_downtime: bool) -> list[Verdict]:
+    count = len(facts.hosts)
+    if count > 2 or allow_downtime or not any(group.stops_voter for group in groups):
+        return []
+    return [
+        failed(
+            "DowntimeNeeded",
+            f"a cluster of {count} is not available while a member restarts",
+            next_step="add --allow-downtime when clients may wait, or grow the cluster first",
+        )
+    ]
+
+
+def _title(cluster: EtcdCluster, changes: Sequence[Change], groups: Sequence[Group]) -> str:
+    members = sum(1 for group in groups if group.member)
+    versions = sorted({c.before for c in changes if c.what == "version"})
+    if versions:
+        return f"upgrade {cluster.name} from etcd {', '.join(versions)} to {cluster.version}, {members} members one by one"
+    if not changes:
+        return f"start {members} stopped member{'s' if members > 1 else ''} of {cluster.name}"
+    return f"change {cluster.name}, {members} members one by one"

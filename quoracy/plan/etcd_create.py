@@ -1,0 +1,122 @@
+"""Forming a new cluster, or finishing a create that was interrupted. Pure.
+
+Three groups, each looked at afterwards: prepare the hosts side by side, start all members at once
+(none becomes ready before a quorum of them runs), then pin the cluster's ID and mark the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quoracy.checks.verdict import Verdict, failed
+from quoracy.commands.etcd import CERTIFICATE_ROLES
+from quoracy.facts.etcd import EtcdHostFacts
+from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_member import disk_changes, preparation
+from quoracy.plan.etcd_refusals import clock_warnings
+from quoracy.plan.etcd_steps import (
+    AwaitMember,
+    FinishBootstrap,
+    FormMember,
+    PinCluster,
+    PrepareHost,
+    SwitchGeneration,
+    WriteBootstrap,
+    WriteCertificates,
+)
+from quoracy.plan.plan import Change, Group, Plan, Step
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+from quoracy.templates.render import bootstrap_config, render_generation
+
+
+def plan_create(
+    cluster: EtcdCluster, facts: EtcdFacts, token: str, general: Sequence[Verdict]
+) -> Plan:
+    """The plan that forms the cluster from wherever its hosts stand."""
+    found = sorted({host.bootstrap for host in facts.heard.values() if host.bootstrap})
+    content = found[0] if found else bootstrap_config(cluster, token)
+    verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, found)]
+    verdicts += _port_verdicts(cluster, facts)
+    prepare = [s for h in cluster.hosts for s in _prepare(cluster, h, facts.heard[h.name], content)]
+    form = [s for h in cluster.hosts for s in _form(h.name, facts.heard[h.name])]
+    finish = [
+        FinishBootstrap(host.name)
+        for host in cluster.hosts
+        if not _finished(facts.heard[host.name])
+    ]
+    groups = [
+        Group("prepare hosts", "", tuple(prepare), parallel=True),
+        Group("form the cluster", "", tuple(form), parallel=True),
+        Group("pin the cluster", "", (PinCluster(""), *finish)),
+    ]
+    verb = "finish the create of" if found else "create"
+    return Plan(
+        operation="etcd-deploy",
+        cluster=cluster.name,
+        kind="create",
+        title=f"{verb} {cluster.name}: {len(cluster.hosts)} members of etcd {cluster.version}",
+        verdicts=tuple(verdicts),
+        changes=tuple(
+            Change(host.name, "member", "", f"etcd {cluster.version} on {host.address}")
+            for host in cluster.hosts
+        ),
+        groups=tuple(group for group in groups if group.steps),
+        whole=True,
+    )
+
+
+def _prepare(
+    cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts, content: str
+) -> list[Step]:
+    if _finished(facts):
+        return []
+    steps: list[Step] = []
+    prepared = set(facts.certificates) >= {"ca.pem"} and len(facts.keys) == len(CERTIFICATE_ROLES)
+    if not prepared:
+        steps += [PrepareHost(host.name), WriteCertificates(host.name)]
+    steps += preparation(cluster, host, facts)
+    if facts.bootstrap is None:
+        steps.append(WriteBootstrap(host.name, content))
+    if disk_changes(cluster, host, facts):
+        identity = render_generation(cluster, host).identity
+        steps.append(SwitchGeneration(host.name, identity, facts.generation))
+    return steps
+
+
+def _form(host: str, facts: EtcdHostFacts) -> list[Step]:
+    if facts.unit.running and facts.healthy:
+        return []
+    return [FormMember(host), AwaitMember(host)]
+
+
+def _finished(facts: EtcdHostFacts) -> bool:
+    return facts.config_cluster_id is not None and facts.bootstrap is None
+
+
+def _bootstrap_verdicts(cluster: EtcdCluster, found: Sequence[str]) -> list[Verdict]:
+    """An interrupted create is finished only as it was begun."""
+    members = bootstrap_config(cluster, "").splitlines()[0]
+    if len(found) > 1 or any(content.splitlines()[0] != members for content in found):
+        return [
+            failed(
+                "CreateDiffers",
+                "an interrupted create was begun with other members than the spec names",
+                next_step="restore the spec it was begun with and run again",
+            )
+        ]
+    return []
+
+
+def _port_verdicts(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
+    wanted = (cluster.ports.client, cluster.ports.peer)
+    return [
+        failed(
+            "PortTaken",
+            f"port {port} is in use by something else",
+            where=name,
+            next_step="stop it, or choose other ports in the spec",
+        )
+        for name, heard in facts.heard.items()
+        for port in wanted
+        if port in heard.host.listening and not heard.unit.pid
+    ]

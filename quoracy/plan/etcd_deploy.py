@@ -1,0 +1,139 @@
+"""The plan of `etcd-deploy`: create what is not there, roll what differs, leave alone what fits. Pure.
+
+One code path with three entry validations (create, upgrade, deploy). The order of a roll: members
+that are down first, then followers, the leader last, so that a roll costs one change of leader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from quoracy.checks.certificates import WantedCertificates
+from quoracy.checks.verdict import Verdict, failed
+from quoracy.facts.etcd import EtcdHostFacts
+from quoracy.facts.etcd_cluster import EtcdFacts, presence
+from quoracy.plan.etcd_change import plan_change
+from quoracy.plan.etcd_create import plan_create
+from quoracy.plan.etcd_refusals import refuse_unusable, spec_verdicts
+from quoracy.plan.plan import Plan
+from quoracy.spec.etcd import EtcdCluster
+
+
+class Action(StrEnum):
+    """What the caller expects to find."""
+
+    CREATE = "create"
+    UPGRADE = "upgrade"
+    DEPLOY = "deploy"
+
+
+class DeployOption(StrEnum):
+    """How a deploy may differ from doing what is needed."""
+
+    NO_UPGRADE = "no_upgrade"
+    FORCE_CREATE = "force_create"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """What was asked for, and what the controller knows that is on no host.
+
+    Attributes:
+        pinned_cluster_id: The ID remembered at the cluster's creation; None before it.
+        token: Random text that tells a new cluster apart from earlier ones of the same name.
+        certificates: What the controller knows of the wanted certificates.
+    """
+
+    pinned_cluster_id: str | None
+    token: str
+    certificates: WantedCertificates
+    action: Action = Action.DEPLOY
+    option: DeployOption | None = None
+    allow_downtime: bool = False
+    allow_bad_version: bool = False
+
+
+def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequest) -> Plan:
+    """Decide what `etcd-deploy` does.
+
+    Returns:
+        A plan; when a check stands against it, `plan.refused` is true and it is only shown.
+    """
+    unusable = refuse_unusable(cluster, facts, request.pinned_cluster_id)
+    general = spec_verdicts(cluster, allow_bad_version=request.allow_bad_version)
+    found = {presence(host) for host in facts.hosts.values()}
+    exists = found != {"absent"}
+    if unusable:
+        return _nothing(
+            cluster,
+            "cannot be decided",
+            [*general, *unusable, *_entry(cluster, facts, request, exists)],
+        )
+    if "bootstrapping" in found or not exists:
+        plan = plan_create(cluster, facts, request.token, general)
+        validated = _entry(cluster, facts, request, exists and _formed(facts))
+    else:
+        plan = plan_change(
+            cluster, facts, request.certificates, general, allow_downtime=request.allow_downtime
+        )
+        validated = _entry(cluster, facts, request, exists)
+    return _with_verdicts(plan, validated)
+
+
+def _formed(facts: EtcdFacts) -> bool:
+    """Whether any host carries a finished member; an interrupted create may still be created."""
+    return any(presence(host) == "present" for host in facts.hosts.values())
+
+
+def _entry(
+    cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequest, exists: bool
+) -> list[Verdict]:
+    """The three entry validations and the two options of the requirement's matrix."""
+    creating = request.action is Action.CREATE or request.option is DeployOption.FORCE_CREATE
+    if creating and exists:
+        return [
+            failed(
+                "ClusterExists",
+                f"cluster {cluster.name} exists on {_carriers(facts)}; create works only where nothing is",
+                next_step=f"`quoracy etcd-deploy {cluster.name}` changes an existing cluster",
+            )
+        ]
+    needs_one = request.action is Action.UPGRADE or request.option is DeployOption.NO_UPGRADE
+    if needs_one and not exists:
+        what = "upgrade" if request.action is Action.UPGRADE else "report on"
+        return [
+            failed(
+                "NoCluster",
+                f"there is nothing to {what}: no host of {cluster.name} carries a member",
+                next_step=f"`quoracy etcd-deploy {cluster.name}` creates it",
+            )
+        ]
+    return []
+
+
+def _carriers(facts: EtcdFacts) -> str:
+    names = [
+        name
+        for name, host in facts.hosts.items()
+        if isinstance(host, EtcdHostFacts) and presence(host) != "absent"
+    ]
+    return ", ".join(names)
+
+
+def _nothing(cluster: EtcdCluster, title: str, verdicts: list[Verdict]) -> Plan:
+    return Plan("etcd-deploy", cluster.name, "nothing", title, verdicts=tuple(verdicts))
+
+
+def _with_verdicts(plan: Plan, more: list[Verdict]) -> Plan:
+    return Plan(
+        plan.operation,
+        plan.cluster,
+        plan.kind,
+        plan.title,
+        (*more, *plan.verdicts),
+        plan.changes,
+        plan.before,
+        plan.groups,
+        plan.whole,
+    )

@@ -1,0 +1,147 @@
+"""One member: what is wanted beside what is found, and the steps from the one to the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
+from quoracy.plan.etcd_steps import (
+    AwaitMember,
+    InstallRelease,
+    StageGeneration,
+    StartMember,
+    StopMember,
+    SwitchGeneration,
+)
+from quoracy.plan.plan import Change, Step
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+from quoracy.templates.render import BOOTSTRAP_KEYS, Generation, render_generation
+
+
+def running_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Change]:
+    """Differences between what the process runs with and what is wanted: reasons to restart it.
+
+    Keys that etcd reads only at its first start, the pre-start check and leaf certificates are not
+    among them. A member without a process has no such differences; it is simply not running.
+    """
+    process = facts.process
+    if process is None:
+        return []
+    wanted = render_generation(cluster, host)
+    changes = _version_changes(cluster, host.name, process, facts)
+    changes += [
+        Change(host.name, key, before, after)
+        for key, before, after in _setting_changes(process.config, wanted.config)
+    ]
+    changes += [
+        Change(host.name, f"unit {key}", before, after)
+        for key, before, after in _unit_changes(process.unit, wanted.unit)
+    ]
+    return changes
+
+
+def disk_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Change]:
+    """Differences between the files on disk and what is wanted: reasons to switch, not to restart."""
+    wanted = render_generation(cluster, host)
+    changes = []
+    if facts.generation != wanted.identity:
+        changes.append(Change(host.name, "generation", facts.generation or "none", wanted.identity))
+    for what, found, content in (
+        ("config file", facts.config, wanted.config),
+        ("unit file", facts.unit_file, wanted.unit),
+        ("pre-start file", facts.pre_start, wanted.pre_start),
+    ):
+        if facts.generation == wanted.identity and found != content:
+            changes.append(Change(host.name, what, "edited on the host", "as rendered"))
+    return changes
+
+
+def preparation(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Step]:
+    """Steps that only add files: the release and the generation beside those in use."""
+    wanted = render_generation(cluster, host)
+    steps: list[Step] = []
+    if cluster.version not in facts.releases:
+        steps.append(InstallRelease(host.name, cluster.version))
+    if wanted.identity not in facts.staged or _spoiled(facts, wanted):
+        steps.append(StageGeneration(host.name, wanted))
+    return steps
+
+
+def member_steps(
+    cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts
+) -> tuple[tuple[Step, ...], bool]:
+    """Steps that make the member run as wanted, and whether they take it down.
+
+    Returns:
+        The steps in order, empty when nothing is to be done, and True when a running voter is
+        stopped on the way.
+    """
+    identity = render_generation(cluster, host).identity
+    switch: list[Step] = []
+    if disk_changes(cluster, host, facts):
+        switch.append(SwitchGeneration(host.name, identity, facts.generation))
+    up: list[Step] = [StartMember(host.name), AwaitMember(host.name)]
+    if not facts.unit.running:
+        # A unit that is failing over and over is stopped first, or systemd starts it in between.
+        down: list[Step] = [] if facts.unit.active == "inactive" else [StopMember(host.name)]
+        return (*down, *switch, *up), False
+    if running_changes(cluster, host, facts):
+        return (StopMember(host.name), *switch, *up), True
+    return tuple(switch), False
+
+
+def _spoiled(facts: EtcdHostFacts, wanted: Generation) -> bool:
+    """Whether the generation in use is the wanted one by name, but was edited on the host."""
+    return facts.generation == wanted.identity and (
+        facts.config != wanted.config or facts.pre_start != wanted.pre_start
+    )
+
+
+def _version_changes(
+    cluster: EtcdCluster, host: str, process: ProcessFacts, facts: EtcdHostFacts
+) -> list[Change]:
+    wanted = f"{cluster.release_dir(cluster.version)}/etcd"
+    if process.executable != wanted:
+        running = facts.status.version if facts.status else process.executable
+        if running != cluster.version:
+            return [Change(host, "version", running, cluster.version)]
+        return [Change(host, "release", process.executable, wanted)]
+    if (
+        process.replaced
+        and facts.generation == render_generation(cluster, cluster.host(host)).identity
+    ):
+        return [Change(host, "release", "replaced on disk since the start", wanted)]
+    return []
+
+
+def _setting_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:
+    """Keys of the configuration that differ, with both values as text."""
+    before, after = _settings(running), _settings(wanted)
+    for key in sorted(before.keys() | after.keys()):
+        if key not in BOOTSTRAP_KEYS and before.get(key) != after.get(key):
+            yield key, _shown(before, key), _shown(after, key)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    loaded = yaml.safe_load(text)
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _unit_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:
+    """Directives of the unit that differ; comments and order of directives do not count."""
+    before, after = _directives(running), _directives(wanted)
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            yield key, _shown(before, key), _shown(after, key)
+
+
+def _directives(text: str) -> dict[str, str]:
+    lines = (line for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else "unset"

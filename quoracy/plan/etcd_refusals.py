@@ -1,0 +1,156 @@
+"""What makes an etcd deploy undecidable: hosts that cannot be asked, data that does not fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quoracy.checks.verdict import Verdict, failed, unknown, warned
+from quoracy.checks.versions import check_target
+from quoracy.facts.etcd_cluster import EtcdFacts, Presence, presence
+from quoracy.spec.etcd import EtcdCluster
+
+CLOCK_WARN_S, CLOCK_REFUSE_S = 1.0, 10.0
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+MIN_FREE_BYTES = 256 * 1024**2
+
+
+def spec_verdicts(cluster: EtcdCluster, *, allow_bad_version: bool) -> list[Verdict]:
+    """Verdicts that need no host: the wanted version, the number of members."""
+    verdicts = check_target(cluster.version, allow_bad_version=allow_bad_version)
+    count = len(cluster.hosts)
+    if count % 2 == 0:
+        verdicts.append(
+            warned("EvenMembers", f"{count} members tolerate no more failures than {count - 1}")
+        )
+    return verdicts
+
+
+def refuse_unusable(
+    cluster: EtcdCluster, facts: EtcdFacts, pinned_cluster_id: str | None
+) -> list[Verdict]:
+    """Reasons why nothing can be planned at all."""
+    verdicts = _silent(facts) + _machines(facts)
+    states = {name: presence(host) for name, host in facts.hosts.items()}
+    for name, state in states.items():
+        if state == "foreign":
+            verdicts.append(
+                failed(
+                    "ForeignData",
+                    f"{cluster.data_dir} holds data that does not belong to this cluster",
+                    where=name,
+                    next_step="move the directory aside by hand after looking at it, or choose another directories.data",
+                )
+            )
+        elif state == "forgotten":
+            verdicts.append(
+                failed(
+                    "LogMissing",
+                    f"the member is set up but its log in {cluster.wal_dir} is gone (wiped, or a mount is missing?)",
+                    where=name,
+                    next_step=f"mount the disk, or run `quoracy etcd-replace {cluster.name} {name}`",
+                )
+            )
+    verdicts += _partly_absent(cluster, states)
+    verdicts += _identity(facts, states, pinned_cluster_id)
+    return verdicts
+
+
+def _silent(facts: EtcdFacts) -> list[Verdict]:
+    return [
+        unknown(
+            "HostSilent",
+            f"could not be asked: {silent.reason}",
+            where=name,
+            next_step="see `quoracy doctor`",
+        )
+        for name, silent in facts.silent.items()
+    ]
+
+
+def _machines(facts: EtcdFacts) -> list[Verdict]:
+    verdicts = []
+    for name, heard in facts.heard.items():
+        host = heard.host
+        if host.architecture not in ARCHITECTURES:
+            verdicts.append(
+                failed(
+                    "ArchitectureUnknown",
+                    f"etcd has no release for {host.architecture}",
+                    where=name,
+                )
+            )
+        off = abs(host.clock_s - facts.asked_at.timestamp())
+        if off > CLOCK_REFUSE_S:
+            verdicts.append(
+                failed(
+                    "ClockOff",
+                    f"its clock is {off:.0f} s off the controller's",
+                    where=name,
+                    next_step="set up time synchronisation",
+                )
+            )
+        for path, free in host.free_bytes.items():
+            if free < MIN_FREE_BYTES:
+                verdicts.append(
+                    failed(
+                        "DiskFull",
+                        f"only {free // 1024**2} MiB free at {path}, 256 are needed",
+                        where=name,
+                        next_step="free disk space",
+                    )
+                )
+    return verdicts
+
+
+def _partly_absent(cluster: EtcdCluster, states: Mapping[str, Presence]) -> list[Verdict]:
+    """Some hosts carry a finished member and others nothing: the topology differs."""
+    if "present" not in states.values() or "bootstrapping" in states.values():
+        return []
+    return [
+        failed(
+            "TopologyDiffers",
+            "the spec names this host but it carries no member of the cluster",
+            where=name,
+            next_step=f"`quoracy etcd-scale {cluster.name}` changes the members",
+        )
+        for name, state in states.items()
+        if state == "absent"
+    ]
+
+
+def _identity(
+    facts: EtcdFacts, states: Mapping[str, Presence], pinned_cluster_id: str | None
+) -> list[Verdict]:
+    verdicts = []
+    ids = facts.cluster_ids | {
+        host.config_cluster_id for host in facts.heard.values() if host.config_cluster_id
+    }
+    if pinned_cluster_id and not ids and set(states.values()) == {"absent"}:
+        verdicts.append(
+            failed(
+                "ClusterVanished",
+                f"cluster {pinned_cluster_id} was created here, and no host carries anything of it",
+                next_step="restore it from a snapshot, or `quoracy cluster forget` it to start anew",
+            )
+        )
+    expected = ids | ({pinned_cluster_id} if pinned_cluster_id else set())
+    if len(expected) > 1:
+        verdicts.append(
+            failed(
+                "ClusterIdDiffers",
+                f"hosts or database name different clusters: {', '.join(sorted(expected))}",
+                next_step="check that the spec names the right hosts",
+            )
+        )
+    return verdicts
+
+
+def clock_warnings(facts: EtcdFacts) -> list[Verdict]:
+    """Clocks that are off by little: etcd bears it, logs and leases get confusing."""
+    return [
+        warned("ClockOff", f"its clock is {off:.1f} s off the controller's", where=name)
+        for name, heard in facts.heard.items()
+        if CLOCK_WARN_S
+        < (off := abs(heard.host.clock_s - facts.asked_at.timestamp()))
+        <= CLOCK_REFUSE_S
+    ]

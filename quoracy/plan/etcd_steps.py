@@ -1,0 +1,198 @@
+"""The vocabulary of etcd operations: every effect that a plan may ask for, and its undo. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from quoracy.plan.plan import Step
+from quoracy.templates.render import Generation
+
+
+@dataclass(frozen=True, slots=True)
+class _HostStep:
+    """Base: most steps change nothing that has to be put back."""
+
+    host: str
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Nothing to put back."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot(_HostStep):
+    """Save a snapshot through this member, verify it, bring it to the store, catalogue it."""
+
+    least_revision: int
+    name: ClassVar[str] = "take-snapshot"
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "take a verified snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareHost(_HostStep):
+    """System user and directories."""
+
+    name: ClassVar[str] = "prepare-host"
+    title: ClassVar[str] = "make user and directories"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRelease(_HostStep):
+    """Put the binaries of a version into a directory of their own."""
+
+    version: str
+    name: ClassVar[str] = "install-release"
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"install etcd {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCertificates(_HostStep):
+    """Make or take the host's certificates and put them in place."""
+
+    name: ClassVar[str] = "write-certificates"
+    title: ClassVar[str] = "write certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class StageGeneration(_HostStep):
+    """Put configuration, unit and check beside those in use."""
+
+    generation: Generation = field(repr=False)
+    name: ClassVar[str] = "stage-generation"
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"stage generation {self.generation.identity}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBootstrap(_HostStep):
+    """Write the keys of the first start, which is also the journal of the create."""
+
+    content: str = field(repr=False)
+    name: ClassVar[str] = "write-bootstrap"
+    title: ClassVar[str] = "write the keys of the first start"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchGeneration(_HostStep):
+    """Let unit and binaries follow another generation; the process is not touched.
+
+    Attributes:
+        identity: The generation to follow.
+        previous: The one followed until now; None in a create.
+    """
+
+    identity: str
+    previous: str | None
+    name: ClassVar[str] = "switch-generation"
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"switch to generation {self.identity}"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Follow the previous generation again."""
+        if self.previous is None:
+            return (WithdrawGeneration(self.host),)
+        return (SwitchGeneration(self.host, self.previous, self.identity),)
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawGeneration(_HostStep):
+    """Undo of a first switch."""
+
+    name: ClassVar[str] = "withdraw-generation"
+    title: ClassVar[str] = "remove unit and link"
+
+
+@dataclass(frozen=True, slots=True)
+class FormMember(_HostStep):
+    """First start of a member: it waits for the others and forms the cluster with them."""
+
+    name: ClassVar[str] = "form-member"
+    title: ClassVar[str] = "start for the first time"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Stop it and move its young data aside."""
+        return (WithdrawMember(self.host),)
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawMember(_HostStep):
+    """Undo of a first start: stop, disable, move the data aside."""
+
+    name: ClassVar[str] = "withdraw-member"
+    title: ClassVar[str] = "stop, disable and move the data aside"
+
+
+@dataclass(frozen=True, slots=True)
+class StopMember(_HostStep):
+    """Stop a running member."""
+
+    name: ClassVar[str] = "stop-member"
+    title: ClassVar[str] = "stop"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Start it again and wait for it."""
+        return (StartMember(self.host), AwaitMember(self.host))
+
+
+@dataclass(frozen=True, slots=True)
+class StartMember(_HostStep):
+    """Start a stopped member."""
+
+    name: ClassVar[str] = "start-member"
+    title: ClassVar[str] = "start"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Stop it, so that what runs can be put back."""
+        return (HaltMember(self.host),)
+
+
+@dataclass(frozen=True, slots=True)
+class HaltMember(_HostStep):
+    """Stop a member that did not come up; part of putting back, itself not undone."""
+
+    name: ClassVar[str] = "halt-member"
+    title: ClassVar[str] = "stop what did not come up"
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitMember(_HostStep):
+    """Wait until the member serves, has caught up, and stays so for two election timeouts."""
+
+    name: ClassVar[str] = "await-member"
+    title: ClassVar[str] = "wait until healthy and caught up"
+
+
+@dataclass(frozen=True, slots=True)
+class PinCluster(_HostStep):
+    """Remember the new cluster's ID in the database."""
+
+    name: ClassVar[str] = "pin-cluster"
+    title: ClassVar[str] = "remember the cluster's ID"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishBootstrap(_HostStep):
+    """Mark the data with the cluster's ID and drop the keys of the first start."""
+
+    name: ClassVar[str] = "finish-bootstrap"
+    title: ClassVar[str] = "mark the data, drop the keys of the first start"

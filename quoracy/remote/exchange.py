@@ -1,0 +1,218 @@
+"""The exchange of bytes with one remote command: feed it, drain it, learn how it ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from quoracy.errors import CommandTimeout, HostUnreachable
+from quoracy.remote.channel import Channel
+from quoracy.remote.host import Result
+from quoracy.remote.script import KILLED_BY_SIGNAL
+
+WRITE_BYTES = 64 * 1024
+"""paramiko's `sendall` copies the rest of its argument for every packet: 50 MB at once took 29-59 s."""
+
+READ_BYTES = 1024 * 1024
+"""Reading removes from the front of a buffer of up to the window (2 MiB), so few large reads are cheaper."""
+
+
+class DeadlinePassed(Exception):  # noqa: N818 - never leaves quoracy.remote
+    """The command was not over when the controller stopped waiting."""
+
+
+class _Wake(threading.Event):
+    """Set whenever either stream has news; only its waiter resets it.
+
+    The buffers clear their event when they are empty, but one stream being empty says nothing about
+    the other. `Channel.fileno` would serve too, yet closing the channel closes that descriptor under the poller.
+    """
+
+    def clear(self) -> None:
+        """Leave the event as it is."""
+
+    def reset(self) -> None:
+        """Forget past news; look at the streams after this, not before."""
+        super().clear()
+
+
+@contextmanager
+def started(
+    channel: Channel,
+    line: str,
+    *,
+    what: str,
+    where: str,
+    limit: float,
+    broken: type[Exception],
+) -> Iterator[Exchange]:
+    """Start a command; the block then talks to it and has it whole, or one of these is raised.
+
+    Args:
+        channel: A new session channel; the caller closes it.
+        line: The command line for the login shell.
+        what: What the command is for.
+        where: The host's name.
+        limit: Seconds the controller waits for the command to be over.
+        broken: What the SSH library raises when the connection breaks.
+
+    Raises:
+        CommandTimeout: The command was not over at the limit.
+        HostUnreachable: The connection broke; whether the command was done is unknown.
+    """
+    try:
+        _execute(channel, line, limit)
+    except (broken, EOFError, OSError) as error:
+        raise _lost(what, where) from error
+    try:
+        yield Exchange(channel, limit)
+    except DeadlinePassed as error:
+        raise CommandTimeout(
+            f"{what} gave no sign of its end within {limit:g} s; it may still be running",
+            where=where,
+            next_step="look at what it left behind before running it again",
+        ) from error
+    except broken as error:
+        raise _lost(what, where) from error
+    if _was_cut_off(channel):
+        raise _lost(what, where)
+
+
+def _execute(channel: Channel, line: str, limit: float) -> None:
+    """Start the command; paramiko waits for the reply without a timeout of its own."""
+
+    def give_up() -> None:
+        channel.close()
+        channel.event.set()
+
+    watchdog = threading.Timer(limit, give_up)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        channel.exec_command(line)
+    finally:
+        watchdog.cancel()
+
+
+def _was_cut_off(channel: Channel) -> bool:
+    """Whether the host did not tell how the command ended, or that its output was complete."""
+    if channel.exit_status != KILLED_BY_SIGNAL and channel.eof_received:
+        return False
+    # A command that a signal ended has no exit code either. The transport's thread closes its channels a
+    # moment before it ends itself.
+    transport = channel.get_transport()
+    transport.join(0.2)
+    return not transport.is_active()
+
+
+def _lost(what: str, where: str) -> HostUnreachable:
+    return HostUnreachable(
+        f"connection lost while: {what}; whether it was done is unknown",
+        where=where,
+        next_step="run the operation again: it looks at the host first and does what is left",
+    )
+
+
+class Exchange:
+    """A command that runs on a channel; nothing in it waits beyond the deadline.
+
+    Args:
+        channel: A channel on which the command was started.
+        seconds: How long the controller waits for the command to be over.
+    """
+
+    def __init__(self, channel: Channel, seconds: float) -> None:
+        self._channel = channel
+        self._started = time.monotonic()
+        self._deadline = self._started + seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command was started."""
+        return time.monotonic() - self._started
+
+    def feed(self, chunks: Iterable[bytes]) -> None:
+        """Write the chunks to the command's standard input and end it.
+
+        A command that is over before it has read everything is no error here: its exit code tells.
+
+        Raises:
+            DeadlinePassed: The command took no more input in time.
+        """
+        for chunk in chunks:
+            for start in range(0, len(chunk), WRITE_BYTES):
+                if not self._write(chunk[start : start + WRITE_BYTES]):
+                    return
+        if not self._channel.closed:
+            self._channel.shutdown_write()
+
+    def _write(self, piece: bytes) -> bool:
+        self._channel.settimeout(self._remaining())
+        try:
+            self._channel.sendall(piece)
+        except TimeoutError as error:
+            raise DeadlinePassed from error
+        except OSError:  # "Socket is closed": the command is over, or the connection is
+            return False
+        return True
+
+    def output(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield pieces of standard output and standard error as they come, until both have ended.
+
+        What is not asked for stays on the host: the channel's window (2 MiB) bounds the memory.
+
+        Raises:
+            DeadlinePassed: The streams did not end in time.
+        """
+        channel, wake = self._channel, _Wake()
+        channel.in_buffer.set_event(wake)
+        channel.in_stderr_buffer.set_event(wake)
+        while True:
+            wake.reset()
+            ended = channel.closed or channel.eof_received
+            stdout = channel.recv(READ_BYTES) if channel.recv_ready() else b""
+            stderr = channel.recv_stderr(READ_BYTES) if channel.recv_stderr_ready() else b""
+            if stdout or stderr:
+                yield stdout, stderr
+            elif ended:
+                return
+            elif not wake.wait(self._remaining()):
+                raise DeadlinePassed
+
+    def result(self) -> Result:
+        """Return all of standard output and standard error once the command is over."""
+        stdout, stderr = bytearray(), bytearray()
+        for from_stdout, from_stderr in self.output():
+            stdout += from_stdout
+            stderr += from_stderr
+        return Result(self.exit_code(), bytes(stdout), bytes(stderr))
+
+    def result_while_feeding(self, chunks: Iterable[bytes]) -> Result:
+        """Feed the chunks while another thread reads, so that neither side waits for the other."""
+        with ThreadPoolExecutor(1, "drain") as thread:
+            result = thread.submit(self.result)
+            try:
+                self.feed(chunks)
+            except BaseException:
+                self._channel.close()  # the reading thread finds the end of its streams
+                raise
+            return result.result()
+
+    def exit_code(self) -> int:
+        """Wait for the command's end; `KILLED_BY_SIGNAL` also when the connection broke.
+
+        Raises:
+            DeadlinePassed: The command did not end in time.
+        """
+        if not self._channel.status_event.wait(self._remaining()):
+            raise DeadlinePassed
+        return self._channel.exit_status
+
+    def _remaining(self) -> float:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise DeadlinePassed
+        return remaining

@@ -1,0 +1,75 @@
+"""A host that exists only in memory, for tests of what talks to hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from quoracy.errors import QuoracyError
+from quoracy.remote.host import Result
+from quoracy.remote.script import judged
+
+CHUNK_BYTES = 64 * 1024
+
+Answer = Result | QuoracyError | Callable[[str], Result]
+
+
+class FakeHost:
+    r"""Answers scripts as it was told to and remembers them; an answer that is an error is raised.
+
+    ::
+
+        host = FakeHost("demo-1")
+        host.answer(lambda script: "hostname" in script, Result(0, b"demo-1\n", b""))
+        host.answer(lambda script: "start" in script, HostUnreachable("cut off", where="demo-1"))
+
+    Args:
+        name: The host's name.
+
+    Attributes:
+        scripts: Every script that was run, sent to or received from, oldest first.
+        sent: For each `send`, all the bytes that it was given.
+        closed: Whether the host was closed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.scripts: list[str] = []
+        self.sent: list[bytes] = []
+        self.closed = False
+        self._answers: list[tuple[Callable[[str], bool], Answer]] = []
+
+    def answer(self, when: Callable[[str], bool], answer: Answer) -> None:
+        """Answer the scripts for which `when` is true; the answer given last goes first."""
+        self._answers.insert(0, (when, answer))
+
+    def run(self, script: str, *, what: str, timeout: float = 30.0, check: bool = True) -> Result:
+        """Return the answer to the script; see `Host.run`."""
+        result = self._answer_to(script)
+        return judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=check)
+
+    def send(
+        self, script: str, chunks: Iterable[bytes], *, what: str, timeout: float = 600.0
+    ) -> Result:
+        """Keep the chunks and return the answer to the script; see `Host.send`."""
+        self.sent.append(b"".join(chunks))
+        return self.run(script, what=what, timeout=timeout)
+
+    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
+        """Yield the answer's standard output in chunks; see `Host.receive`."""
+        result = self.run(script, what=what, timeout=timeout, check=False)
+        for start in range(0, len(result.stdout), CHUNK_BYTES):
+            yield result.stdout[start : start + CHUNK_BYTES]
+        judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=True)
+
+    def close(self) -> None:
+        """Remember that the host was closed."""
+        self.closed = True
+
+    def _answer_to(self, script: str) -> Result:
+        self.scripts.append(script)
+        for when, answer in self._answers:
+            if when(script):
+                if isinstance(answer, QuoracyError):
+                    raise answer
+                return answer if isinstance(answer, Result) else answer(script)
+        raise LookupError(f"nobody told {self.name} what to answer to:\n{script}")

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
+from threading import Barrier as ThreadBarrier
+from typing import Any
+
+import pytest
+
+from quoracy.db.holder import Holder, this_process
+from quoracy.db.lease import beat, break_lease, get_lease, release_lease, take_lease
+from quoracy.db.session import Database, open_database
+from quoracy.errors import LeaseHeld, Refused
+
+ROUNDS = 50
+ELSEWHERE = Holder(id="ann@other:7:x", machine="other", boot_id="b2", pid=7, process_started=9)
+OTHER = Holder(id="bob@third:8:y", machine="third", boot_id="b3", pid=8, process_started=9)
+
+
+def take(
+    db: Database, now: datetime, holder: Holder = OTHER, operation: str = "op-2", **more: Any
+) -> int:
+    """Take the lease of `demo`, unless told otherwise."""
+    given = {"cluster": "demo", "reason": "upgrade to 3.5.30", **more}
+    return take_lease(db, operation_id=operation, holder=holder, now=now, **given)
+
+
+def dead_here() -> Holder:
+    """A holder on this boot whose process has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return replace(this_process(), id=f"dead:{process.pid}", pid=process.pid)
+
+
+def test_a_free_lease_is_taken(db: Database, now: datetime) -> None:
+    assert take(db, now, ELSEWHERE, "op-1") == 1
+    lease = get_lease(db, "demo")
+    assert lease is not None
+    assert (lease.holder, lease.operation_id, lease.fence) == (ELSEWHERE.id, "op-1", 1)
+    assert (lease.reason, lease.taken_at, lease.heartbeat_at) == ("upgrade to 3.5.30", now, now)
+    assert (lease.machine, lease.boot_id, lease.pid, lease.process_started) == ("other", "b2", 7, 9)
+
+
+def test_leases_of_other_clusters_are_not_in_the_way(db: Database, now: datetime) -> None:
+    take(db, now, ELSEWHERE, "op-1", cluster="first")
+    assert take(db, now, cluster="second") == 1
+
+
+def test_a_held_lease_says_who_why_since_when_and_until_when(db: Database, now: datetime) -> None:
+    take(db, now, ELSEWHERE, "op-1")
+    beat(db, "demo", ELSEWHERE, 1, now + timedelta(seconds=10))
+    with pytest.raises(LeaseHeld) as caught:
+        take(db, now + timedelta(seconds=30))
+    assert caught.value.where == "demo"
+    assert caught.value.what == (
+        "ann@other:7:x works on it since 2026-11-20 03:00:00 UTC: upgrade to 3.5.30. "
+        "Its lease expires 60 s after its last beat, which was at 2026-11-20 03:00:10 UTC"
+    )
+    assert "`quoracy status demo`" in caught.value.next_step
+    assert isinstance(caught.value, Refused)
+
+
+def test_a_lease_that_beats_is_never_taken(db: Database, now: datetime) -> None:
+    fence = take(db, now, ELSEWHERE, "op-1")
+    for seconds in range(10, 3600, 10):
+        then = now + timedelta(seconds=seconds)
+        assert beat(db, "demo", ELSEWHERE, fence, then)
+        with pytest.raises(LeaseHeld):
+            take(db, then + timedelta(seconds=9))
+
+
+def test_it_expires_after_60_seconds_and_not_before(db: Database, now: datetime) -> None:
+    take(db, now, ELSEWHERE, "op-1")
+    with pytest.raises(LeaseHeld):
+        take(db, now + timedelta(seconds=60))
+    assert take(db, now + timedelta(seconds=60, microseconds=1)) == 2
+
+
+def test_the_former_holder_learns_that_it_has_lost_the_lease(db: Database, now: datetime) -> None:
+    first = take(db, now, ELSEWHERE, "op-1")
+    later = now + timedelta(seconds=61)
+    second = take(db, later)
+    assert not beat(db, "demo", ELSEWHERE, first, later)
+    assert not release_lease(db, "demo", ELSEWHERE, first)
+    assert beat(db, "demo", OTHER, second, later)
+
+
+def test_a_beat_counts_only_for_its_own_number(db: Database, now: datetime) -> None:
+    first = take(db, now, ELSEWHERE, "op-1")
+    release_lease(db, "demo", ELSEWHERE, first)
+    assert take(db, now, ELSEWHERE, "op-2") == first + 1
+    assert not beat(db, "demo", ELSEWHERE, first, now)
+
+
+def test_numbers_only_rise_also_over_a_release(db: Database, now: datetime) -> None:
+    fences = []
+    for turn in range(5):
+        fences.append(take(db, now, ELSEWHERE, f"op-{turn}"))
+        assert release_lease(db, "demo", ELSEWHERE, fences[-1])
+        assert get_lease(db, "demo") is None
+    assert fences == [1, 2, 3, 4, 5]
+
+
+def test_a_number_is_higher_than_what_the_hosts_have_seen(db: Database, now: datetime) -> None:
+    fences = []
+    for least in (41, 0, 42, 43, 50):
+        fences.append(take(db, now, ELSEWHERE, "op-1", least_fence=least))
+    assert fences == [42, 43, 44, 45, 51]
+
+
+def test_the_same_operation_takes_its_lease_again(db: Database, now: datetime) -> None:
+    assert take(db, now, ELSEWHERE, "op-1") == 1
+    assert take(db, now, OTHER, "op-1") == 2
+    assert not beat(db, "demo", ELSEWHERE, 1, now)
+
+
+def test_the_same_process_does_not_take_it_for_another_operation(
+    db: Database, now: datetime
+) -> None:
+    take(db, now, this_process(), "op-1")
+    with pytest.raises(LeaseHeld):
+        take(db, now, this_process(), "op-2")
+
+
+def test_a_dead_process_of_this_boot_loses_its_lease_at_once(db: Database, now: datetime) -> None:
+    take(db, now, dead_here(), "op-1")
+    assert take(db, now, this_process()) == 2
+
+
+def test_a_process_id_that_was_given_again_is_dead(db: Database, now: datetime) -> None:
+    here = this_process()
+    take(db, now, replace(here, process_started=here.process_started - 1), "op-1")
+    assert take(db, now, here) == 2
+
+
+@pytest.mark.parametrize("differs", [{"boot_id": "another"}, {"machine": "another"}])
+def test_elsewhere_a_missing_process_means_nothing(
+    db: Database, now: datetime, differs: dict[str, str]
+) -> None:
+    take(db, now, replace(dead_here(), **differs), "op-1")
+    with pytest.raises(LeaseHeld):
+        take(db, now, this_process())
+
+
+def test_a_live_lease_is_not_broken(db: Database, now: datetime) -> None:
+    take(db, now, ELSEWHERE, "op-1")
+    with pytest.raises(LeaseHeld):
+        break_lease(db, "demo", now=now + timedelta(seconds=60))
+    assert get_lease(db, "demo") is not None
+
+
+def test_the_lease_of_a_dead_holder_is_broken_and_its_number_kept(
+    db: Database, now: datetime
+) -> None:
+    assert break_lease(db, "demo", now=now) is None
+    take(db, now, dead_here(), "op-1")
+    broken = break_lease(db, "demo", now=now)
+    assert broken is not None
+    assert broken.operation_id == "op-1"
+    assert get_lease(db, "demo") is None
+    take(db, now, ELSEWHERE, "op-2")
+    assert break_lease(db, "demo", now=now + timedelta(seconds=61)) is not None
+    assert take(db, now) == 3
+
+
+def winners(outcomes: list[list[int]]) -> list[list[int]]:
+    """Turn the fences of each taker into the fences that were given out in each round."""
+    return [[fence for fence in round_ if fence] for round_ in zip(*outcomes, strict=True)]
+
+
+def try_to_take(db: Database, number: int, who: Holder, at: datetime, operation: str) -> int:
+    """Return the fence, or 0 when somebody else has the lease."""
+    try:
+        return take(db, at, who, operation, cluster=f"round-{number}")
+    except LeaseHeld:
+        return 0
+
+
+def race_in_process(url: str, name: str, at: datetime, start: Barrier, results: Any) -> None:
+    db = open_database(url)
+    holder = replace(this_process(), id=name)
+    fences = []
+    for number in range(ROUNDS):
+        start.wait(60)
+        fences.append(try_to_take(db, number, holder, at, f"{name}-{number}"))
+    start.wait(60)  # nobody ends before all have finished: an ended process loses its lease
+    db.close()
+    results.put(fences)
+
+
+def race(url: str, at: datetime) -> list[list[int]]:
+    """Let two processes take the leases of 50 clusters, round by round at the same moment."""
+    processes = multiprocessing.get_context("spawn")
+    start, results = processes.Barrier(2), processes.Queue()
+    takers = [
+        processes.Process(target=race_in_process, args=(url, name, at, start, results))
+        for name in ("one", "two")
+    ]
+    for taker in takers:
+        taker.start()
+    outcomes = [results.get(timeout=120) for _ in takers]
+    for taker in takers:
+        taker.join()
+    return winners(outcomes)
+
+
+def occupy(db: Database, holder: Callable[[], Holder], at: datetime) -> None:
+    for number in range(ROUNDS):
+        take(db, at, holder(), "op-old", cluster=f"round-{number}")
+
+
+def test_of_two_processes_one_takes_a_lease_that_never_was(url: str, now: datetime) -> None:
+    assert race(url, now) == [[1]] * ROUNDS
+
+
+def test_of_two_processes_one_takes_an_expired_lease(db: Database, url: str, now: datetime) -> None:
+    occupy(db, lambda: ELSEWHERE, now)
+    assert race(url, now + timedelta(seconds=61)) == [[2]] * ROUNDS
+
+
+def test_of_two_processes_one_takes_the_lease_of_a_dead_one(
+    db: Database, url: str, now: datetime
+) -> None:
+    occupy(db, dead_here, now)
+    assert race(url, now) == [[2]] * ROUNDS
+
+
+def test_two_processes_never_take_a_live_lease(db: Database, url: str, now: datetime) -> None:
+    occupy(db, this_process, now)
+    assert race(url, now) == [[]] * ROUNDS
+
+
+def test_of_eight_threads_one_takes_the_lease(db: Database) -> None:
+    here, at, start = this_process(), datetime.now(UTC), ThreadBarrier(8)
+
+    def run(taker: int) -> list[int]:
+        fences = []
+        for number in range(ROUNDS):
+            start.wait(60)
+            fences.append(try_to_take(db, number, here, at, f"{taker}-{number}"))
+        return fences
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(run, range(8)))
+    assert winners(outcomes) == [[1]] * ROUNDS
