@@ -51,7 +51,7 @@ def check_certificates(
                 next_step=rotate,
             )
         ]
-    verdicts += _differences(cluster, host, facts, wanted, rotate)
+    verdicts += _differences(host, facts, wanted, rotate)
     for name in files:
         try:
             certificate = read_certificate(facts.certificates[name])
@@ -70,7 +70,6 @@ def check_certificates(
 
 
 def _differences(
-    cluster: EtcdCluster,
     host: EtcdHost,
     facts: EtcdHostFacts,
     wanted: WantedCertificates,

@@ -36,8 +36,8 @@ OLDEST, NEWEST = (3, 4), (3, 7)
 
 
 def triple(version: str) -> Triple:
-    """Major, minor and patch of "3.5.16"."""
-    major, minor, patch = (int(part) for part in version.split("."))
+    """Major, minor and patch of "3.5.16"; of a pre-release, those of the release it leads to."""
+    major, minor, patch = (int(part) for part in version.partition("-")[0].split("."))
     return major, minor, patch
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from quoracy.errors import QuoracyError, UsageError
 
 _FORMS = "write sqlite:////absolute/path.db or postgresql://user:password@host/name"
 _BUSY_SECONDS = 30
+_WAL = "PRAGMA journal_mode = WAL"
 
 # libpq connection parameters; without them a connection to a vanished server hangs for minutes
 # (PostgreSQL documentation, 34.1.2: connect_timeout, keepalives_idle, tcp_user_timeout in ms).
@@ -94,12 +96,26 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _make_private_file(path: Path) -> None:
+    """Make an empty database in WAL mode, complete before it gets its name; keep one that exists.
+
+    An existing file is not even opened: closing it would drop the locks of all connections that
+    this process has to it (sqlite.org/howtocorrupt.html, 2.2). And of several processes that
+    switch a new file to WAL at once, one fails with "database is locked", busy timeout or not.
+    """
+    if path.exists():
+        return
     try:
-        # SQLite gives its -wal and -shm files the mode of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as directory:
+            new = Path(directory) / path.name
+            new.touch(mode=0o600)  # SQLite gives the -wal and -shm files the same mode
+            connection = sqlite3.connect(new)
+            connection.execute(_WAL)
+            connection.close()
+            with suppress(FileExistsError):  # another process was faster
+                path.hardlink_to(new)
     except OSError as error:
         raise QuoracyError(
-            f"the database file cannot be opened: {error.strerror}",
+            f"the database file cannot be made: {error.strerror}",
             where=str(path),
             next_step="make its directory and see that you may write to it",
         ) from error
@@ -110,7 +126,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # with None it leaves that to `_begin_immediate` (SQLAlchemy: "pysqlite serializable").
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(_WAL)
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
@@ -19,6 +20,7 @@ from quoracy.effects.certificates import wanted_certificates
 from quoracy.effects.etcd_steps import apply_etcd_step
 from quoracy.effects.gather import gather_etcd
 from quoracy.effects.site import EtcdSite
+from quoracy.errors import UsageError
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home, load_home
 from quoracy.operate.run import Asked, Leased, Report, apply_plan, leased, record_without_acting
@@ -29,6 +31,7 @@ from quoracy.secrets import DEFAULT, Resolver
 from quoracy.spec.etcd import EtcdCluster, ssh_targets
 
 ApplyStep = Callable[[Step, EtcdSite], str]
+AskHosts = Callable[[EtcdCluster, HostPool], EtcdFacts]
 EnterGroup = Callable[[Group, Callable[[], None]], None]
 
 
@@ -54,6 +57,7 @@ class EtcdDeploy:
     """One etcd-deploy under way: what it wants, what it works with, and who carries its steps.
 
     Attributes:
+        ask_hosts: Gathers the facts; the flow puts a task here.
         apply_step: Carries out a step; the flow puts a task here.
         enter_group: Runs a group; the flow puts a subflow here.
         facts: What the last look at the hosts found.
@@ -65,6 +69,7 @@ class EtcdDeploy:
     home: Home
     db: Database
     request: DeployRequest
+    ask_hosts: AskHosts = gather_etcd
     apply_step: ApplyStep = apply_etcd_step
     enter_group: EnterGroup = _enter_plainly
     resolvers: Mapping[str, Resolver] = field(default_factory=lambda: DEFAULT)
@@ -72,7 +77,7 @@ class EtcdDeploy:
 
     def gather(self) -> EtcdFacts:
         """Ask all hosts, one round trip each."""
-        self.facts = gather_etcd(self.cluster, self.pool, now=datetime.now(UTC))
+        self.facts = self.ask_hosts(self.cluster, self.pool)
         return self.facts
 
     def plan(self) -> Plan:
@@ -146,6 +151,26 @@ class _EtcdWork:
         self._deploy.enter_group(group, body)
 
 
+def known_cluster(db: Database, name: str, version: str | None) -> tuple[EtcdCluster, str | None]:
+    """The recorded spec, at another version when one is given, and the pinned cluster ID.
+
+    Raises:
+        UsageError: The cluster is unknown, or its spec does not fit the version.
+    """
+    row = get_cluster(db, name)
+    cluster = EtcdCluster.model_validate_json(row.spec)
+    if version:
+        try:
+            cluster = cluster.at_version(version)
+        except ValidationError as error:
+            said = "; ".join(str(detail["msg"]) for detail in error.errors())
+            raise UsageError(
+                f"the spec of {name} cannot be used with etcd {version}: {said}",
+                next_step="give a version like 3.5.30, or change the spec",
+            ) from None
+    return cluster, row.cluster_id
+
+
 @contextmanager
 def open_etcd_deploy(wanted: Wanted, home: Home | None = None) -> Iterator[EtcdDeploy]:
     """Load the cluster's spec and hold its connections while the block runs.
@@ -156,12 +181,9 @@ def open_etcd_deploy(wanted: Wanted, home: Home | None = None) -> Iterator[EtcdD
     home = home or load_home()
     db = open_database(home.database_url)
     try:
-        row = get_cluster(db, wanted.cluster)
-        cluster = EtcdCluster.model_validate_json(row.spec)
-        if wanted.version:
-            cluster = cluster.at_version(wanted.version)
+        cluster, pinned_cluster_id = known_cluster(db, wanted.cluster, wanted.version)
         request = DeployRequest(
-            pinned_cluster_id=row.cluster_id,
+            pinned_cluster_id=pinned_cluster_id,
             token=f"{cluster.name}-{secrets.token_hex(8)}",
             certificates=wanted_certificates(cluster, home),
             action=wanted.action,

@@ -92,7 +92,7 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
 
 def _pin_cluster(site: EtcdSite) -> str:
     """Remember the ID that all members agree on."""
-    facts = gather_etcd(site.cluster, site.pool, now=datetime.now(UTC))
+    facts = gather_etcd(site.cluster, site.pool)
     ids = facts.cluster_ids
     if len(ids) != 1 or len(facts.statuses) != len(site.cluster.hosts):
         raise StepFailed(

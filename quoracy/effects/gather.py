@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from quoracy.errors import QuoracyError
 from quoracy.facts.etcd import (
@@ -21,8 +21,9 @@ from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
 
 
-def gather_etcd(cluster: EtcdCluster, pool: HostPool, *, now: datetime) -> EtcdFacts:
+def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
     """What all hosts of the cluster say; a host that cannot be asked is silent, not left out."""
+    asked_at = datetime.now(UTC)
     question = ask_all(etcd_questions(cluster))
 
     def ask(host: Host) -> EtcdHostFacts:
@@ -35,7 +36,7 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool, *, now: datetime) -> EtcdF
             name: HostSilent(answer.what) if isinstance(answer, QuoracyError) else answer
             for name, answer in answers.items()
         },
-        asked_at=now,
+        asked_at=asked_at,
     )
 
 

@@ -112,23 +112,28 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
 
 
 def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:
-    """Save the snapshot on the host; its revision, and the cluster's ID and version then."""
+    """Save the snapshot on the host; the revision it holds at least, and whose it is.
+
+    The member is asked for its revision before it saves, and what it saves is at least that:
+    `snapshot status` tells less when the last writes were deletes that have been compacted, and 0
+    of a cluster that was never written to (whose revision is 1).
+    """
     cluster = site.cluster
     output = site.change(
         step.host,
         script(
             f"rm -f {snapshot_path(cluster, '')[:-3]}*",
+            endpoint_status(cluster),
             f"{shlex.join(snapshot_save(cluster, path))} >&2",
             snapshot_status(cluster, path),
-            endpoint_status(cluster),
         ),
         what="save a snapshot",
         timeout=660.0,
     )
-    told, asked = (json.loads(line) for line in output.decode().splitlines())
+    asked, told = (json.loads(line) for line in output.decode().splitlines())
     status = asked[0]["Status"]
     return {
-        "revision": told["revision"],
+        "revision": max(told["revision"], status["header"]["revision"]),
         "cluster_id": f"{status['header']['cluster_id']:x}",
         "version": status["version"],
     }

@@ -108,6 +108,8 @@ class EtcdHostFacts:
         bootstrap: The keys of the first start; None once it is finished.
         unit_file: The unit on disk; None when there is none.
         generation: Name of the generation that `current` follows.
+        version: Version of the release that `current` follows, which a stopped member would start;
+            None when it does not follow a release.
         config: The configuration on disk at `current`.
         pre_start: The pre-start check on disk at `current`.
         staged: Names of the complete generations on disk.
@@ -126,6 +128,7 @@ class EtcdHostFacts:
     bootstrap: str | None
     unit_file: str | None
     generation: str | None
+    version: str | None
     config: str | None
     pre_start: str | None
     staged: frozenset[str]
@@ -177,6 +180,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
         "files": files_question(
             (
                 f"{config}/current",
+                f"{config}/current/release",
                 f"{config}/current/etcd.yaml",
                 f"{config}/current/pre-start",
                 f"{config}/bootstrap.yaml",
@@ -201,6 +205,9 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
     def identity(path: str) -> str | None:
         return (text(path) or "").strip() or None
 
+    def followed(path: str) -> str | None:
+        return links[path].rsplit("/", 1)[-1] if path in links else None
+
     unit = parse_unit(answers["unit"])
     return EtcdHostFacts(
         host=parse_host(answers),
@@ -209,9 +216,8 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         config_cluster_id=identity(f"{config}/cluster-id"),
         bootstrap=text(f"{config}/bootstrap.yaml"),
         unit_file=text(f"/etc/systemd/system/{cluster.unit}"),
-        generation=links[f"{config}/current"].rsplit("/", 1)[-1]
-        if f"{config}/current" in links
-        else None,
+        generation=followed(f"{config}/current"),
+        version=_release_version(followed(f"{config}/current/release")),
         config=text(f"{config}/current/etcd.yaml"),
         pre_start=text(f"{config}/current/pre-start"),
         staged=frozenset(line.split("/")[-2] for line in answers["staged"].lines),
@@ -319,6 +325,10 @@ def _process(answer: Answer, recorded: Mapping[str, str]) -> ProcessFacts:
         unit=recorded["unit"],
         ca_sha256=recorded["ca.sha256"].strip(),
     )
+
+
+def _release_version(directory: str | None) -> str | None:
+    return directory if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", directory or "") else None
 
 
 def _releases(answer: Answer) -> dict[str, str]:

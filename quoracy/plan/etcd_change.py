@@ -82,8 +82,8 @@ def _note(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> str:
     """Said before the last old member of a minor upgrade moves."""
     target = triple(cluster.version)[:2]
     old = {n for n, s in facts.statuses.items() if triple(s.version)[:2] < target}
-    last = _order(cluster, facts)[-1].name
-    if host.name != last or not old or host.name not in old:
+    last = [one.name for one in _order(cluster, facts) if one.name in old][-1:]
+    if [host.name] != last:
         return ""
     return (
         f"once {host.name} runs {cluster.version} as well, etcd no longer allows the way back to "
@@ -105,8 +105,10 @@ def _backup(facts: EtcdFacts) -> tuple[Step, ...]:
 
 
 def _running(facts: EtcdFacts) -> list[str]:
-    """Versions of the members that answered; of stopped ones, the generation's is not known."""
-    return [status.version for status in facts.statuses.values()]
+    """Versions of the members that answered; of silent ones, the one they would start with."""
+    told = facts.statuses
+    found = [told[n].version if n in told else heard.version for n, heard in facts.heard.items()]
+    return [version for version in found if version]
 
 
 def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:

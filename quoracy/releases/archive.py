@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from quoracy.errors import ReleaseError
 
 REQUIRED = ("etcd", "etcdctl")
 BINARIES = (*REQUIRED, "etcdutl")  # etcdutl since 3.5
+_CHUNK_BYTES = 1024 * 1024
 
 
 def check_archive(path: Path, version: str) -> tuple[str, ...]:
@@ -36,20 +39,28 @@ def _survey(path: Path) -> tuple[str, set[str]]:
     """Return the top folder and the names of the files directly in it."""
     tops: set[str] = set()
     files: set[str] = set()
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for entry in archive:
-                parts = _safe_parts(path, entry)
-                tops.update(parts[:1])
-                if entry.isreg() and len(parts) == 1:
-                    raise _unusable(path, f"{entry.name!r} lies outside of a folder")
-                if entry.isreg() and len(parts) == 2 and entry.size:
-                    files.add(parts[1])
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise _unusable(path, f"it cannot be read as tar.gz: {error}") from error
+    for entry, parts in _entries(path):
+        tops.update(parts[:1])
+        if entry.isreg() and len(parts) == 1:
+            raise _unusable(path, f"{entry.name!r} lies outside of a folder")
+        if entry.isreg() and len(parts) == 2 and entry.size:
+            files.add(parts[1])
     if len(tops) != 1:
         raise _unusable(path, f"it holds {len(tops)} folders, not one")
     return tops.pop(), files
+
+
+def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, tuple[str, ...]]]:
+    """Yield each entry and the parts of its path, and read on to the end for gzip's checksum."""
+    try:
+        with gzip.open(path) as plain:
+            with tarfile.open(fileobj=plain, mode="r:") as archive:
+                for entry in archive:
+                    yield entry, _safe_parts(path, entry)
+            while plain.read(_CHUNK_BYTES):
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise _unusable(path, f"it cannot be read as tar.gz: {error}") from error
 
 
 def _safe_parts(path: Path, entry: tarfile.TarInfo) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import IO
 
 from quoracy.errors import ReleaseError, UsageError
 
-TIMEOUT_SECONDS = 30.0  # of connecting, and of each wait for data; not of the whole download
+TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -36,8 +36,12 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def download(url: str) -> Iterator[bytes]:
+def download(url: str, *, timeout: float = TIMEOUT_SECONDS) -> Iterator[bytes]:
     """Yield the body of a GET in chunks; redirects are followed, but never from https to http.
+
+    Args:
+        url: What `check_base_url` let pass, and more below it.
+        timeout: Seconds of connecting, and of each wait for data; not of the whole download.
 
     Raises:
         ReleaseError: There is no such file, or the connection failed, or the body ended early.
@@ -45,7 +49,7 @@ def download(url: str) -> Iterator[bytes]:
     opener = urllib.request.build_opener(_NoDowngrade)
     request = urllib.request.Request(url, headers={"User-Agent": "quoracy"})  # noqa: S310  # checked
     try:
-        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with opener.open(request, timeout=timeout) as answer:
             yield from _whole_body(answer, url)
     except urllib.error.HTTPError as error:
         with error:

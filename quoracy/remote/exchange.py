@@ -20,7 +20,7 @@ READ_BYTES = 1024 * 1024
 """Reading removes from the front of a buffer of up to the window (2 MiB), so few large reads are cheaper."""
 
 
-class DeadlinePassed(Exception):  # noqa: N818 - never leaves quoracy.remote
+class DeadlinePassed(Exception):
     """The command was not over when the controller stopped waiting."""
 
 

@@ -83,12 +83,12 @@ def now() -> datetime:
 
 
 def _start(programs: Path, directory: Path, server: Server) -> subprocess.Popen[bytes]:
-    # PostgreSQL refuses to run as root.
-    as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-    prefix = as_postgres if os.geteuid() == 0 else []
+    # PostgreSQL refuses to run as root. The signal stops it when a test run is killed.
+    user = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+    prefix = ["setpriv", "--pdeathsig=INT", *user]
     password_file = directory / "password"
     password_file.write_text(server.password)
-    if prefix:
+    if user:
         shutil.chown(directory, "postgres", "postgres")
         shutil.chown(password_file, "postgres", "postgres")
     data = directory / "data"

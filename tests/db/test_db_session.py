@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 from sqlmodel import select
 
+from quoracy.db.engine import make_engine
 from quoracy.db.models import Cluster
 from quoracy.db.session import Database, open_database
 from quoracy.errors import QuoracyError, UsageError
@@ -118,6 +119,26 @@ def test_an_sqlite_file_is_private_and_written_ahead(tmp_path: Path, now: dateti
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {"q.db": 0o600, "q.db-wal": 0o600, "q.db-shm": 0o600}
     db.close()
+
+
+def test_opening_a_file_again_leaves_the_locks_of_this_process(
+    tmp_path: Path, now: datetime
+) -> None:
+    url = f"sqlite:///{tmp_path}/q.db"
+    db = open_database(url)
+    with db.session() as session:
+        session.add(cluster("demo", now))
+    make_engine(url).dispose()
+    # Without this process's lock the other one takes itself for the last user of the file, and
+    # removes the write-ahead log that is in use here.
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.close()"
+    )
+    query = "SELECT count(*) FROM clusters"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "q.db", query], check=True)
+    assert (tmp_path / "q.db-wal").exists()
+    db.close()
+    assert not (tmp_path / "q.db-wal").exists()
 
 
 def test_importing_and_opening_a_current_database_does_without_alembic(tmp_path: Path) -> None:

@@ -10,6 +10,11 @@ import pytest
 from swift_service import S3Service, swift
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
 @pytest.fixture(scope="session")
 def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
     if os.geteuid() != 0:
@@ -19,7 +24,7 @@ def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
 
 
 @pytest.fixture
-def bucket(s3_service: S3Service) -> str:
+def bucket(s3_service: S3Service, no_proxy: None) -> str:
     name = f"b-{secrets.token_hex(6)}"
     s3_service.client().create_bucket(Bucket=name)
     return name

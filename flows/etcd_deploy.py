@@ -1,0 +1,82 @@
+"""etcd-deploy: create what is not there, roll what differs, leave alone what is as wanted.
+
+Changes: users, files and units on the hosts; restarts members one at a time, leader last.
+Refuses: topology changes, unsafe version steps, lost quorum, certificates that expired or differ.
+If it stops half-way: run it again; it goes on from what the hosts say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas import State
+from pydantic import BaseModel, Field
+
+from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+from quoracy.operate.run import Report
+from quoracy.plan.etcd_deploy import Action, DeployOption
+from tasks.etcd import apply_step, gather_facts
+from tasks.run import asked_by_prefect, block_resolvers, enter_group, publish_plan, settled
+
+
+class DeployOptions(BaseModel):
+    """Permissions that a deploy does not take by itself."""
+
+    allow_downtime: bool = Field(
+        False, title="Allow downtime", description="Restart members of a cluster of one or two."
+    )
+    allow_bad_version: bool = Field(
+        False, title="Allow a bad version", description="Deploy a version that is known to be bad."
+    )
+
+
+def _run_name() -> str:
+    from prefect.runtime import flow_run
+
+    wanted = flow_run.parameters
+    version = f" to {wanted['version']}" if wanted.get("version") else ""
+    return f"{Action(wanted['action'])} {wanted['cluster']}{version}"
+
+
+@flow(name="etcd-deploy", flow_run_name=_run_name, persist_result=False)
+def etcd_deploy(
+    cluster: str,
+    action: Action = Action.DEPLOY,
+    version: str | None = None,
+    deploy_option: DeployOption | None = None,
+    dry_run: bool = False,
+    options: DeployOptions = DeployOptions(),  # noqa: B008  immutable in use, and Prefect shows it in the form
+) -> State[Any]:
+    """Create an etcd cluster, or bring it to the wanted version, settings and unit, one member at a time.
+
+    Args:
+        cluster: Name of a cluster recorded with `quoracy cluster apply`.
+        action: create fails when it exists, upgrade when it does not, deploy does what is needed.
+        version: etcd version instead of the spec's, for this run.
+        deploy_option: no_upgrade reports and applies nothing; force_create only where nothing is.
+        dry_run: Show the plan and stop.
+        options: Permissions that a deploy does not take by itself.
+    """
+    wanted = Wanted(
+        cluster=cluster,
+        action=action,
+        version=version,
+        option=deploy_option,
+        dry_run=dry_run,
+        allow_downtime=options.allow_downtime,
+        allow_bad_version=options.allow_bad_version,
+    )
+    return settled(cluster, lambda: _deploy(wanted))
+
+
+def _deploy(wanted: Wanted) -> Report:
+    """Spec, facts, plan, steps, checks, audit; `tasks` gives each effect its place in the run."""
+    with open_etcd_deploy(wanted) as deploy:
+        deploy.ask_hosts = gather_facts
+        deploy.apply_step = apply_step
+        deploy.enter_group = enter_group
+        deploy.resolvers = block_resolvers()
+        plan = deploy.plan()
+        publish_plan(plan)
+        return deploy.run(plan, asked_by_prefect())

@@ -1,0 +1,83 @@
+"""`quoracy status`: what the hosts and members of a cluster say right now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quoracy.cli.options import AsJson, ClusterName
+
+
+def status(cluster: ClusterName, as_json: AsJson = False) -> None:
+    """Ask every host: members, leader, versions, health. Exit code 1 when it is not all well."""
+    from quoracy.cli.show import show_json
+    from quoracy.db.lease import get_lease
+    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+
+    with open_etcd_deploy(Wanted(cluster)) as deploy:
+        facts = deploy.gather()
+        lease = get_lease(deploy.db, cluster)
+    rows = [_row(name, facts) for name in facts.hosts]
+    well = all(row["healthy"] for row in rows)
+    if as_json:
+        show_json(
+            {
+                "cluster": cluster,
+                "cluster_id": sorted(facts.cluster_ids),
+                "leader": facts.leader,
+                "members": rows,
+            }
+        )
+    else:
+        _show(cluster, facts, rows)
+        if lease:
+            typer.echo(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
+    raise typer.Exit(0 if well else 1)
+
+
+def _row(name: str, facts: Any) -> dict[str, Any]:
+    from quoracy.facts.etcd import HostSilent
+    from quoracy.facts.etcd_cluster import presence
+
+    host = facts.hosts[name]
+    if isinstance(host, HostSilent):
+        return {"host": name, "healthy": False, "state": f"silent: {host.reason}"}
+    told = host.status
+    return {
+        "host": name,
+        "healthy": host.healthy,
+        "state": presence(host) if told is None else ("healthy" if host.healthy else "unhealthy"),
+        "unit": host.unit.active,
+        "member_id": told.member_id if told else None,
+        "version": told.version if told else None,
+        "leader": facts.leader == name,
+        "revision": told.revision if told else None,
+        "applied_index": told.applied_index if told else None,
+        "db_bytes": told.db_bytes if told else None,
+        "alarms": list(told.alarms) if told else [],
+    }
+
+
+def _show(cluster: str, facts: Any, rows: list[dict[str, Any]]) -> None:
+    console = Console()
+    ids = ", ".join(sorted(facts.cluster_ids)) or "unknown"
+    console.print(f"{cluster}, cluster ID {ids}", style="bold", highlight=False)
+    table = Table(
+        "host", "state", "unit", "member ID", "version", "leader", "revision", "DB", show_edge=False
+    )
+    for row in rows:
+        size = row.get("db_bytes")
+        table.add_row(
+            row["host"],
+            f"[{'green' if row['healthy'] else 'red'}]{row['state']}[/]",
+            row.get("unit", ""),
+            row.get("member_id") or "",
+            row.get("version") or "",
+            "leader" if row.get("leader") else "",
+            str(row.get("revision") or ""),
+            f"{size / 1024**2:.1f} MiB" if size else "",
+        )
+    console.print(table)

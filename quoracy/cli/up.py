@@ -1,0 +1,52 @@
+"""`quoracy up` and `quoracy down`: server, database, block types and runner on one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quoracy.errors import UsageError
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port on 127.0.0.1. Default: 4200, or a free one.")
+    ] = None,
+) -> None:
+    """Start everything that the UI, schedules and the API need, on this machine."""
+    from quoracy.db.session import open_database
+    from quoracy.home import load_home
+    from quoracy.services import RUNNER, SERVER, read_service, start_runner, start_server
+
+    home = load_home()
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "prefect.yaml").exists():
+        raise UsageError(
+            "the flows are not here: this is an installed library, not a checkout",
+            next_step="run `quoracy up` from a checkout of Quoracy",
+        )
+    open_database(home.database_url).close()
+    typer.echo("database: ready")
+    server = read_service(home, SERVER)
+    if server is None:
+        typer.echo("server: starting (the first start takes up to half a minute)")
+        server = start_server(home, port)
+    typer.echo(f"server: {server.url}")
+    if read_service(home, RUNNER) is None:
+        start_runner(home, server.url, checkout)
+    typer.echo("runner: serves etcd-deploy, etcd-create, etcd-upgrade")
+    typer.echo(
+        f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER`; stop with `quoracy down`"
+    )
+
+
+def down() -> None:
+    """Stop what `quoracy up` has started. Runs under way end as Crashed; running them again resumes."""
+    from quoracy.home import load_home
+    from quoracy.services import RUNNER, SERVER, stop
+
+    home = load_home()
+    for name in (RUNNER, SERVER):
+        typer.echo(f"{name}: {'stopped' if stop(home, name) else 'was not running'}")

@@ -1,0 +1,36 @@
+"""A plan as Markdown, for the run's artifacts. Pure."""
+
+from __future__ import annotations
+
+from quoracy.checks.verdict import Status
+from quoracy.plan.plan import Plan
+
+
+def plan_markdown(plan: Plan) -> str:
+    """Title, verdicts and a table of what is done where and why."""
+    lines = [f"# {plan.title}", ""]
+    for verdict in plan.verdicts:
+        if verdict.status is not Status.PASS:
+            where = f"{verdict.where}: " if verdict.where else ""
+            advice = f" *Next: {verdict.next_step}*" if verdict.next_step else ""
+            lines.append(f"- **{verdict.status.upper()}** {where}{verdict.message}.{advice}")
+    if plan.changes:
+        lines += ["", "| where | what differs | before | after |", "|---|---|---|---|"]
+        lines += [
+            f"| {_cell(c.host)} | {_cell(c.what)} | {_cell(c.before)} | {_cell(c.after)} |"
+            for c in plan.changes
+        ]
+    steps = list(plan.steps)
+    if steps:
+        lines += ["", "| part | host | step |", "|---|---|---|"]
+        lines += [
+            f"| {_cell(group)} | {_cell(step.host or 'controller')} | {_cell(step.title)} |"
+            for group, step in steps
+        ]
+    notes = [group.note for group in plan.groups if group.note]
+    lines += ["", *(f"> {note}" for note in notes), "", f"Digest `{plan.digest}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ") or " "

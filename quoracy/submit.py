@@ -1,0 +1,97 @@
+"""Start operations through Prefect: here in this process, or by handing them to a deployment.
+
+The only module of the library that imports Prefect, and only inside its functions: the environment
+has to say where the server is before the import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quoracy import errors
+from quoracy.home import Home
+from quoracy.services import prefect_environment, server_url
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a flow run ended.
+
+    Attributes:
+        state: Name of the final state, for example "Done" or "RolledBack".
+        message: What it says.
+        flow_run_id: To find it in the UI.
+        exit_code: What a command ends with.
+    """
+
+    state: str
+    message: str
+    flow_run_id: str
+    exit_code: int
+
+
+def use_server(home: Home) -> str:
+    """Point this process at the Prefect server; returns its URL.
+
+    Raises:
+        UsageError: No server answers.
+    """
+    url = server_url(home)
+    os.environ.update(prefect_environment(home, url))
+    return url
+
+
+def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
+    """Run a flow of this checkout in this process and record it at the server.
+
+    Raises:
+        UsageError: This is not a checkout.
+    """
+    module_name = flow_name.replace("-", "_")
+    try:
+        module = importlib.import_module(f"flows.{module_name}")
+    except ModuleNotFoundError as error:
+        raise errors.UsageError(
+            f"the flow {flow_name} is not in this environment ({error.name} is missing)",
+            next_step="use --submit, or run from a checkout of Quoracy",
+        ) from None
+    _quieten()
+    state = getattr(module, module_name)(**parameters, return_state=True)
+    return _ended(state, str(state.state_details.flow_run_id))
+
+
+def submit(flow_name: str, deployment: str, parameters: Mapping[str, Any]) -> Ended:
+    """Hand a run to a deployment and wait for its end."""
+    from prefect.deployments import run_deployment
+
+    _quieten()
+    run = run_deployment(f"{flow_name}/{deployment}", parameters=dict(parameters), poll_interval=1)
+    return _ended(run.state, str(run.id))  # type: ignore[union-attr]
+
+
+def _ended(state: Any, flow_run_id: str) -> Ended:
+    return Ended(state.name, state.message or "", flow_run_id, _exit_code(state))
+
+
+def _exit_code(state: Any) -> int:
+    """Failed states are named after the error that caused them."""
+    if state.is_completed():
+        return 4 if state.name == "Changes pending" else 0
+    error = getattr(errors, state.name, errors.QuoracyError)
+    return int(error.exit_code)
+
+
+def _quieten() -> None:
+    """The live view tells what happens; Prefect's own console lines would break it."""
+    import logging
+
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", ""):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.setLevel(logging.CRITICAL)
