@@ -17,7 +17,7 @@ from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 from quoracy.operate.run import Report
 from quoracy.plan.etcd_deploy import Action, DeployOption
 from tasks.etcd import apply_step, gather_facts
-from tasks.run import asked_by_prefect, block_resolvers, enter_group, publish_plan, settled
+from tasks.run import asked_by_prefect, enter_group, publish_plan, secret_resolvers, settled
 
 
 class DeployOptions(BaseModel):
@@ -35,8 +35,9 @@ def _run_name() -> str:
     from prefect.runtime import flow_run
 
     wanted = flow_run.parameters
-    version = f" to {wanted['version']}" if wanted.get("version") else ""
-    return f"{Action(wanted['action'])} {wanted['cluster']}{version}"
+    version = f" to {wanted['version']}" if wanted["version"] else ""
+    dry = " (dry run)" if wanted["dry_run"] else ""
+    return f"{Action(wanted['action'])} {wanted['cluster']}{version}{dry}"
 
 
 @flow(name="etcd-deploy", flow_run_name=_run_name, persist_result=False)
@@ -76,7 +77,7 @@ def _deploy(wanted: Wanted) -> Report:
         deploy.ask_hosts = gather_facts
         deploy.apply_step = apply_step
         deploy.enter_group = enter_group
-        deploy.resolvers = block_resolvers()
+        deploy.resolvers = secret_resolvers()
         plan = deploy.plan()
         publish_plan(plan)
         return deploy.run(plan, asked_by_prefect())

@@ -6,6 +6,7 @@ has to say where the server is before the import.
 
 from __future__ import annotations
 
+import getpass
 import importlib
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from quoracy import errors
 from quoracy.home import Home
-from quoracy.services import prefect_environment, server_url
+from quoracy.services import RUNNER, SERVER, prefect_environment, read_service, server_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,47 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
             f"the flow {flow_name} is not in this environment ({error.name} is missing)",
             next_step="use --submit, or run from a checkout of Quoracy",
         ) from None
+    from prefect import tags
+
     _quieten()
-    state = getattr(module, module_name)(**parameters, return_state=True)
+    with tags(*_tags(parameters)):
+        state = getattr(module, module_name)(**parameters, return_state=True)
     return _ended(state, str(state.state_details.flow_run_id))
 
 
-def submit(flow_name: str, deployment: str, parameters: Mapping[str, Any]) -> Ended:
-    """Hand a run to a deployment and wait for its end."""
-    from prefect.deployments import run_deployment
+def submit(home: Home, flow_name: str, parameters: Mapping[str, Any]) -> Ended:
+    """Hand a run to the flow's deployment and wait for its end.
 
+    Raises:
+        UsageError: Nobody serves the deployment.
+    """
+    from prefect.deployments import run_deployment
+    from prefect.exceptions import ObjectNotFound
+
+    if read_service(home, SERVER) and not read_service(home, RUNNER):
+        raise errors.UsageError(
+            "no runner is there to take the run", next_step="run `quoracy up`, then this again"
+        )
     _quieten()
-    run = run_deployment(f"{flow_name}/{deployment}", parameters=dict(parameters), poll_interval=1)
+    try:
+        run = run_deployment(
+            f"{flow_name}/{flow_name}",
+            parameters=dict(parameters),
+            tags=_tags(parameters),
+            poll_interval=1,
+        )
+    except ObjectNotFound:
+        raise errors.UsageError(
+            f"the server knows no deployment {flow_name}/{flow_name}",
+            next_step="run `quoracy up`, or `prefect deploy --all` in a checkout",
+        ) from None
     return _ended(run.state, str(run.id))  # type: ignore[union-attr]
+
+
+def _tags(parameters: Mapping[str, Any]) -> list[str]:
+    """Of which cluster and by whom: Prefect has no user identity to say the latter."""
+    by = os.environ.get("SUDO_USER") or getpass.getuser()
+    return [f"by:{by}", f"cluster:{parameters['cluster']}"]
 
 
 def _ended(state: Any, flow_run_id: str) -> Ended:

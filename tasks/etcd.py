@@ -12,25 +12,27 @@ from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.plan import Step
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
+from tasks.run import in_run
 
 
 def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
     """Ask all hosts, as one task; a host that does not answer is a fact, not a failure."""
-
-    # The objects are closed over, not passed: Prefect would walk through every parameter.
-    @task(name="gather-facts", task_run_name=f"look at {cluster.name}", cache_policy=NO_CACHE)
-    def gather() -> EtcdFacts:
-        return gather_etcd(cluster, pool)
-
-    return gather()
+    look = task(
+        name="gather-facts",
+        task_run_name=f"look at {cluster.name}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return in_run(look, lambda: gather_etcd(cluster, pool))
 
 
 def apply_step(step: Step, site: EtcdSite) -> str:
     """Carry out one step on one host, as one task that is never retried."""
-    where = step.host or "controller"
-
-    @task(name=step.name, task_run_name=f"{where}: {step.title}", cache_policy=NO_CACHE, retries=0)
-    def take() -> str:
-        return apply_etcd_step(step, site)
-
-    return take()
+    take = task(
+        name=step.name,
+        task_run_name=f"{step.host or 'controller'}: {step.title}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=0,
+    )
+    return in_run(take, lambda: apply_etcd_step(step, site))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import re
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from prefect import flow
+from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
@@ -21,13 +22,44 @@ from quoracy.errors import QuoracyError
 from quoracy.operate.run import Asked, Report
 from quoracy.plan.markdown import plan_markdown
 from quoracy.plan.plan import Group, Plan
+from quoracy.redact import mask_secrets, redact, remembering
 from quoracy.secrets import DEFAULT, Resolver
+
+T = TypeVar("T")
 
 _ENDINGS = {
     "done": "Done",
     "nothing_to_do": "Nothing to do",
     "dry_run": "Changes pending",
 }
+# Where runs log to: the API, and the console of whoever runs them.
+_LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
+
+
+def in_run(place: Callable[[Callable[[], State[Any] | None]], Any], act: Callable[[], T]) -> T:
+    """Call `act` as the task or subflow that `place` makes of a function, and return its value.
+
+    A QuoracyError ends the task in a failed state that says what happened, with no traceback in
+    the log, and is raised again here. The value goes past Prefect: it is neither walked through
+    nor kept.
+    """
+    values: list[T] = []
+    errors: list[QuoracyError] = []
+
+    def body() -> State[Any] | None:
+        try:
+            values.append(act())
+        except QuoracyError as error:
+            errors.append(error)
+            return _failed(error)
+        return None
+
+    state = place(body)(return_state=True)
+    if errors:
+        raise errors[0]
+    if not values:
+        state.result()  # raises what ended it: a defect, or a cancellation
+    return values[0]
 
 
 def enter_group(group: Group, body: Callable[[], None]) -> None:
@@ -38,21 +70,15 @@ def enter_group(group: Group, body: Callable[[], None]) -> None:
     if not group.member:
         body()
         return
-
-    @flow(name="member", flow_run_name=group.title, persist_result=False, validate_parameters=False)
-    def member() -> None:
-        body()
-
+    subflow = flow(name="member", flow_run_name=group.title, persist_result=False)
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        member()
+        in_run(subflow, body)
 
 
 def publish_plan(plan: Plan) -> None:
     """Show the plan in the run's artifacts and log its title."""
     get_run_logger().info("plan: %s", plan.title)
-    create_markdown_artifact(
-        plan_markdown(plan), key=f"plan-{plan.cluster}", description=plan.title
-    )
+    _publish("plan", plan.cluster, plan_markdown(plan), plan.title)
 
 
 def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
@@ -60,39 +86,52 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
 
     A QuoracyError becomes a failed state named after it, with its message: no traceback.
     """
-    _tag(cluster)
+    mask_secrets(*_LOGGERS)
+    tag = f"cluster:{cluster}"
+    _tag(tag)
     try:
-        report = run()
+        with tags(tag):  # the members' subflows and the tasks as well
+            report = run()
     except QuoracyError as error:
-        create_markdown_artifact(
-            f"# {type(error).__name__}\n\n{error}\n",
-            key=f"result-{cluster}",
-            description=error.what,
-        )
-        return Failed(name=type(error).__name__, message=str(error))
+        name, said = type(error).__name__, redact(str(error))
+        _publish("result", cluster, f"# {name}\n\n{said}\n", redact(error.what))
+        return _failed(error)
     ending = _ENDINGS.get(report.outcome, report.outcome)
-    create_markdown_artifact(
-        f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n",
-        key=f"result-{cluster}",
-        description=ending,
-    )
-    return Completed(name=ending, message=f"{ending}: {report.plan.title}", data=None)
+    told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n"
+    _publish("result", cluster, told, ending)
+    return Completed(name=ending, message=report.plan.title, data=None)
 
 
 def asked_by_prefect() -> Asked:
-    """Who asked, as far as Prefect knows: it has no user identity, so the worker's login stands in."""
-    run_id = flow_run.id
-    requested = dict(flow_run.parameters).get("requested_by")
-    by = requested or getpass.getuser()
-    return Asked(by=str(by), origin=f"prefect on {socket.gethostname()}", flow_run_id=run_id)
+    """Who asked, as far as it is known.
+
+    Prefect has no user identity: a terminal says it in a tag, else the worker's login stands in.
+    """
+    run_id, machine = flow_run.id, socket.gethostname()
+    for tag in flow_run.tags:
+        if tag.startswith("by:"):
+            return Asked(by=tag[3:], origin=f"terminal, prefect on {machine}", flow_run_id=run_id)
+    return Asked(by=getpass.getuser(), origin=f"prefect on {machine}", flow_run_id=run_id)
 
 
-def block_resolvers() -> Mapping[str, Resolver]:
-    """How references to secrets are resolved inside flows: `block:` as well."""
-    return {**DEFAULT, "block": load_secret}
+def secret_resolvers() -> Mapping[str, Resolver]:
+    """How references to secrets are resolved inside flows: `block:` as well, and logs mask them."""
+    resolvers = {**DEFAULT, "block": load_secret}
+    return {scheme: remembering(resolver) for scheme, resolver in resolvers.items()}
 
 
-def _tag(cluster: str) -> None:
-    """Let runs be found by cluster, wherever they were started from."""
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, f"cluster:{cluster}"}))
+def _failed(error: QuoracyError) -> State[Any]:
+    return Failed(name=type(error).__name__, message=redact(str(error)))
+
+
+def _publish(kind: str, cluster: str, markdown: str, description: str) -> None:
+    # What was given as the cluster's name may be anything; keys are a-z, 0-9 and dashes.
+    key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{cluster}".lower()).strip("-")
+    create_markdown_artifact(markdown, key=key, description=description)
+
+
+def _tag(tag: str) -> None:
+    """Let the run be found by cluster, wherever it was started from."""
+    if tag not in flow_run.tags:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, tag}))

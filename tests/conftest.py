@@ -13,6 +13,7 @@ from quoracy.lab.lab import Lab
 from quoracy.lab.machine import missing
 
 HOSTS = 5
+pytest_plugins = ["prefect_harness"]
 
 
 @pytest.fixture(scope="session")

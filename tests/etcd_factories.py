@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from quoracy.checks.certificates import WantedCertificates
 from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
@@ -55,7 +56,12 @@ def authority() -> Authority:
 
 
 @functools.cache
-def _leaf(role: str, names: tuple[str, ...], days: int, made_days_ago: int = 0) -> bytes:
+def _leaf(
+    role: Literal["peer", "server", "client"],
+    names: tuple[str, ...],
+    days: int,
+    made_days_ago: int = 0,
+) -> bytes:
     made = NOW - timedelta(days=made_days_ago)
     return authority().issue(role, "demo", names, made, timedelta(days=days)).cert_pem
 
@@ -149,7 +155,7 @@ def absent(**changes: Any) -> EtcdHostFacts:
     return EtcdHostFacts(**{**values, **changes})
 
 
-def stopped(cluster: EtcdCluster, host: EtcdHost, **changes: Any) -> EtcdHostFacts:
+def stopped(cluster: EtcdCluster, host: EtcdHost, /, **changes: Any) -> EtcdHostFacts:
     """A member that is set up as the spec says and does not run."""
     generation = render_generation(cluster, host)
     values: dict[str, Any] = {
@@ -178,7 +184,7 @@ def process(cluster: EtcdCluster, host: EtcdHost) -> ProcessFacts:
         replaced=False,
         config=generation.config + 'initial-cluster-state: "existing"\n',
         unit=generation.unit,
-        ca_sha256="cd" * 32,
+        ca_sha256=hashlib.sha256(authority().cert_pem).hexdigest(),
     )
 
 
@@ -202,6 +208,7 @@ def running(
     cluster: EtcdCluster,
     host: EtcdHost,
     leader: str | None = "demo-1",
+    /,
     *,
     healthy: bool = True,
     **changes: Any,
@@ -218,7 +225,7 @@ def running(
     return stopped(cluster, host, **{**values, **changes})
 
 
-def bootstrapping(cluster: EtcdCluster, host: EtcdHost, **changes: Any) -> EtcdHostFacts:
+def bootstrapping(cluster: EtcdCluster, host: EtcdHost, /, **changes: Any) -> EtcdHostFacts:
     """A host in the middle of a create: everything is on disk, nothing has been started."""
     values: dict[str, Any] = {
         "has_log": False,

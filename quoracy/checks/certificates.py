@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from quoracy.checks.verdict import Verdict, failed, warned
-from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
+from quoracy.commands.etcd import CERTIFICATE_ROLES
 from quoracy.errors import UsageError
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.pki.inspect import Certificate, read_certificate, signed_by
@@ -69,6 +69,31 @@ def check_certificates(
     return verdicts
 
 
+def check_given(cluster: EtcdCluster, wanted: WantedCertificates, now: datetime) -> list[Verdict]:
+    """Verdicts on the files that a new cluster is to be created with."""
+    verdicts: list[Verdict] = []
+    advice = "give other files in tls.files of the spec"
+    for (name, role), pem in wanted.given.items():
+        if not _signed(pem, wanted.ca or b""):
+            wrong = f"the {role} certificate is not signed by tls.files.ca"
+            verdicts.append(failed("CertificatesDiffer", wrong, where=name, next_step=advice))
+            continue
+        absent = _uncovered(cluster.host(name), role, pem)
+        if absent:
+            wrong = f"the {role} certificate does not cover {', '.join(absent)}"
+            verdicts.append(failed("CertificatesDiffer", wrong, where=name, next_step=advice))
+        certificate = read_certificate(pem)
+        verdicts += _expiry(f"the {role} certificate", certificate, name, now, advice)
+    return verdicts
+
+
+def _uncovered(host: EtcdHost, role: str, pem: bytes) -> list[str]:
+    """Names under which the member is reached and that the certificate does not cover."""
+    # etcdctl on the host itself reaches its member on loopback.
+    used = {"peer": {host.peer}, "server": {host.address, "127.0.0.1"}, "client": set()}
+    return sorted(used[role] - set(read_certificate(pem).sans))
+
+
 def _differences(
     host: EtcdHost,
     facts: EtcdHostFacts,
@@ -87,10 +112,8 @@ def _differences(
             differing.append(f"{role}.pem is not the given file")
         elif not _signed(pem, found["ca.pem"]):
             differing.append(f"{role}.pem is not signed by the host's ca.pem")
-        elif role != "client" and not wanted.given:
-            absent = set(subject_names(host)) - set(read_certificate(pem).sans)
-            if absent:
-                differing.append(f"{role}.pem does not cover {', '.join(sorted(absent))}")
+        elif absent := _uncovered(host, role, pem):
+            differing.append(f"{role}.pem does not cover {', '.join(absent)}")
     return [
         failed("CertificatesDiffer", one, where=host.name, next_step=rotate) for one in differing
     ]

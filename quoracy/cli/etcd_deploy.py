@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from quoracy.cli.options import (
     AllowBadVersion,
@@ -55,9 +55,9 @@ def etcd_deploy(
             "options": {"allow_downtime": allow_downtime, "allow_bad_version": allow_bad_version},
         }
         console = Console(stderr=as_json)
-        with following(db, cluster, since=datetime.now(UTC), console=console):
+        with following(db, cluster, console=console):
             if submit:
-                ended = prefect_runs.submit("etcd-deploy", "etcd-deploy", parameters)
+                ended = prefect_runs.submit(home, "etcd-deploy", parameters)
             else:
                 ended = prefect_runs.run_here("etcd-deploy", parameters)
     finally:
@@ -74,6 +74,7 @@ def etcd_deploy(
         )
     else:
         colour = "green" if ended.exit_code in (0, 4) else "red"
-        console.print(ended.message, style=colour, highlight=False)
-        console.print(f"  {link}", style="dim", highlight=False)
+        ending = Text(f"{ended.state}: ", style=colour).append(ended.message, style="default")
+        console.print(ending)
+        console.print(f"  {link}", style="dim", highlight=False, soft_wrap=True)
     raise typer.Exit(ended.exit_code)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
 
-from quoracy.db.models import StepRecord
+from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import latest_operation, steps_of
 from quoracy.db.session import Database
+from quoracy.errors import QuoracyError
 
 EVERY_S = 0.25
 _MARKS = {
@@ -24,17 +28,41 @@ _MARKS = {
     "undone": ("↺", "magenta"),
     "undo_failed": ("✗", "red bold"),
 }
+_NOT_ENDED = {"planned": "not taken", "started": "under way, or cut off"}
+# What the loop writes as the reason of a step that undoes another.
+PUT_BACK = "put back"
+_TROUBLE = ("failed", "undone", "undo_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What of an operation is shown; `operation` is None until its journal has begun."""
+
+    operation: Operation | None
+    steps: Sequence[StepRecord]
+    begun: datetime
 
 
 @contextmanager
-def following(db: Database, cluster: str, *, since: datetime, console: Console) -> Iterator[None]:
-    """Show the cluster's operation that begins after `since`, while the block runs.
+def following(db: Database, cluster: str, *, console: Console) -> Iterator[None]:
+    """Show the cluster's operation that begins from now on, while the block runs.
 
-    On a terminal one line per group is kept up to date; elsewhere each step is a line when it ends.
+    On a terminal one line per member is kept up to date; elsewhere each step is a line when it ends.
     """
+    begun = datetime.now(UTC)
     stop = threading.Event()
-    show = _live if console.is_terminal else _lines
-    thread = threading.Thread(target=show, args=(db, cluster, since, console, stop), daemon=True)
+
+    def look() -> Followed:
+        operation = latest_operation(db, cluster, begun)
+        return Followed(operation, steps_of(db, operation.id) if operation else (), begun)
+
+    def show() -> None:
+        try:
+            (_live if console.is_terminal else _lines)(_looks(look, stop), console)
+        except QuoracyError as error:
+            console.print(f"the view ends here, the operation goes on: {error}", style="yellow")
+
+    thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
         yield
@@ -43,50 +71,91 @@ def following(db: Database, cluster: str, *, since: datetime, console: Console) 
         thread.join(timeout=10)
 
 
-def _live(
-    db: Database, cluster: str, since: datetime, console: Console, stop: threading.Event
-) -> None:
-    with Live(console=console, refresh_per_second=8, transient=False) as live:
-        last = False
-        while not last:
-            last = stop.wait(EVERY_S)
-            live.update(groups_table(_steps(db, cluster, since)))
-
-
-def _lines(
-    db: Database, cluster: str, since: datetime, console: Console, stop: threading.Event
-) -> None:
-    told: set[int] = set()
+def _looks(look: Callable[[], Followed], stop: threading.Event) -> Iterator[tuple[Followed, bool]]:
+    """Look again and again, and a last time after the end; says whether it is the last."""
     last = False
     while not last:
         last = stop.wait(EVERY_S)
-        for step in _steps(db, cluster, since):
+        yield look(), last
+
+
+def _live(looks: Iterable[tuple[Followed, bool]], console: Console) -> None:
+    with Live(console=console, refresh_per_second=8, transient=False) as live:
+        for followed, last in looks:
+            live.update(live_view(followed, now=None if last else datetime.now(UTC)))
+
+
+def _lines(looks: Iterable[tuple[Followed, bool]], console: Console) -> None:
+    told: set[int] = set()
+    for followed, _ in looks:
+        for step in followed.steps:
             if step.ended_at is not None and step.seq not in told:
                 told.add(step.seq)
-                console.print(step_line(step), highlight=False, soft_wrap=True)
+                console.print(step_line(step), soft_wrap=True)
 
 
-def groups_table(steps: Sequence[StepRecord]) -> Table:
-    """One line per group: how far it is, and what is under way or failed."""
-    table = Table.grid(padding=(0, 2))
-    for group in dict.fromkeys(step.group for step in steps):
-        own = [step for step in steps if step.group == group]
-        ended = sum(1 for step in own if step.ended_at is not None)
+def live_view(followed: Followed, *, now: datetime | None) -> RenderableType:
+    """Title, one line per member (or host), then what failed and what was put back.
+
+    Args:
+        followed: The operation and its steps so far.
+        now: The present; None when the operation is over, and nothing is under way any more.
+    """
+    operation, steps = followed.operation, followed.steps
+    parts: list[RenderableType] = []
+    if operation and steps:
+        parts += [Text(operation.title, style="bold"), _lines_of_members(steps, now)]
+    parts += [step_line(step) for step in steps if step.state in _TROUBLE and step.ended_at]
+    if now and not any(step.state == "started" for step in steps):
+        parts.append(_between_steps(followed, now))
+    return Group(*parts)
+
+
+def _between_steps(followed: Followed, now: datetime) -> Text:
+    last = max((s.ended_at for s in followed.steps if s.ended_at), default=followed.begun)
+    doing = "looking at the hosts" if followed.operation else "starting, looking at the hosts"
+    return Text(f"▸ {doing} … {(now - last).total_seconds():.0f} s", style="dim")
+
+
+def _lines_of_members(steps: Sequence[StepRecord], now: datetime | None) -> Table:
+    table = Table.grid(
+        Column(no_wrap=True),
+        Column(no_wrap=True, max_width=24),
+        Column(width=16),
+        Column(justify="right", no_wrap=True),
+        Column(justify="right", no_wrap=True),
+        Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        padding=(0, 1),
+        expand=True,
+    )
+    for name, own in _by_line(steps).items():
         state = _state(own)
         mark, colour = _MARKS[state]
-        current = next((s for s in reversed(own) if s.state == state), own[-1])
-        text = current.title if state != "done" else f"{_seconds(own):.1f} s"
-        table.add_row(f"[{colour}]{mark}[/]", group, f"{ended}/{len(own)}", text)
+        planned = [step for step in own if step.reason != PUT_BACK]
+        ended = sum(1 for step in planned if step.ended_at is not None)
+        seconds = sum(_seconds(step, now) for step in own)
+        table.add_row(
+            Text(mark, style=colour),
+            name,
+            ProgressBar(len(planned), ended, complete_style=colour, finished_style=colour),
+            f"{ended}/{len(planned)}",
+            f"{seconds:.1f} s" if seconds else "",
+            Text(_current(own, state), style="dim" if state == "planned" else ""),
+        )
     return table
 
 
-def step_line(step: StepRecord) -> str:
-    """One step that has ended, as one line."""
-    mark, colour = _MARKS[step.state]
-    detail = f"  [dim]{step.detail.splitlines()[0]}[/]" if step.detail else ""
-    where = step.host or "controller"
-    undo = "put back: " if step.state in ("undone", "undo_failed") else ""
-    return f"[{colour}]{mark}[/] {where}: {undo}{step.title} {_seconds([step]):.1f} s{detail}"
+def _by_line(steps: Sequence[StepRecord]) -> dict[str, list[StepRecord]]:
+    """A group on one host is a line of its own; one over several hosts has a line per host."""
+    hosts: dict[str, set[str]] = {}
+    for step in steps:
+        hosts.setdefault(step.group, set()).add(step.host)
+    lines: dict[str, list[StepRecord]] = {}
+    for step in steps:
+        alone = len(hosts[step.group]) == 1
+        name = step.group if alone else step.host or "controller"
+        lines.setdefault(name, []).append(step)
+    return lines
 
 
 def _state(steps: Sequence[StepRecord]) -> str:
@@ -94,17 +163,35 @@ def _state(steps: Sequence[StepRecord]) -> str:
     for state in ("undo_failed", "undone", "failed", "started"):
         if state in states:
             return state
-    if states == {"done"}:
-        return "done"
-    return "started" if "done" in states else "planned"
+    return "done" if states == {"done"} else "planned"
 
 
-def _seconds(steps: Sequence[StepRecord]) -> float:
-    begun = [step.started_at for step in steps if step.started_at]
-    ended = [step.ended_at for step in steps if step.ended_at]
-    return (max(ended) - min(begun)).total_seconds() if begun and ended else 0.0
+def _current(steps: Sequence[StepRecord], state: str) -> str:
+    """The step that says most about the line: the one under way, the one that failed, the next."""
+    if state == "done":
+        return ""
+    if state in _TROUBLE:
+        state = next((s.state for s in steps if s.state == "failed"), state)
+    return next(step.title for step in steps if step.state == state)
 
 
-def _steps(db: Database, cluster: str, since: datetime) -> list[StepRecord]:
-    operation = latest_operation(db, cluster, since)
-    return steps_of(db, operation.id) if operation else []
+def step_line(step: StepRecord) -> Text:
+    """One step as one line; what went wrong is told in full."""
+    mark, colour = _MARKS[step.state]
+    where = step.host or "controller"
+    undo = "put back: " if step.reason == PUT_BACK else ""
+    line = Text(f"{mark} ", style=colour)
+    line.append(f"{where}: {undo}{step.title}", style="default")
+    taken = f"{_seconds(step, None):.1f} s" if step.ended_at else f"({_NOT_ENDED[step.state]})"
+    line.append(f" {taken}", style="dim")
+    if step.state in ("failed", "undo_failed"):
+        line.append(f"\n  {step.detail.removeprefix(f'{where}: ')}", style="red")
+    elif step.detail:
+        line.append(f"  {step.detail.splitlines()[0]}", style="dim")
+    return line
+
+
+def _seconds(step: StepRecord, now: datetime | None) -> float:
+    """How long a step took, or has taken until now."""
+    until = step.ended_at or now
+    return (until - step.started_at).total_seconds() if step.started_at and until else 0.0

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
+from quoracy.cli.follow import step_line
 from quoracy.cli.options import AsJson, known_clusters
+from quoracy.db.models import Operation, StepRecord
+
+_COLOURS = {
+    "done": "green",
+    "nothing_to_do": "dim",
+    "dry_run": "dim",
+    "refused": "yellow",
+    "running": "yellow",
+}
 
 
 def history(
@@ -46,26 +58,45 @@ def history(
         )
         return
     console = Console()
-    table = Table("ID", "when (UTC)", "who", "from", "what", "outcome", show_edge=False)
-    for one in found:
-        when = f"{one.started_at:%Y-%m-%d %H:%M:%S}"
+    if operation:
+        _show_one(console, found[0], steps)
+    else:
+        _show_all(console, found)
+
+
+def _show_all(console: Console, operations: Sequence[Operation]) -> None:
+    table = Table(
+        Column("ID", no_wrap=True),
+        Column("when (UTC)", no_wrap=True),
+        Column("who", no_wrap=True, max_width=12, overflow="ellipsis"),
+        Column("outcome", no_wrap=True),
+        Column("what", overflow="fold"),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for one in operations:
+        outcome = one.outcome or "running"
         table.add_row(
-            one.id[:8], when, one.requested_by, one.origin, one.title, one.outcome or "running"
+            one.id[:8],
+            f"{one.started_at:%Y-%m-%d %H:%M}",
+            one.requested_by,
+            Text(outcome.replace("_", " "), style=_COLOURS.get(outcome, "red")),
+            one.title,
         )
     console.print(table)
-    if steps:
-        _show_steps(console, steps)
-    if operation and found[0].error:
-        console.print(found[0].error, style="red", highlight=False)
 
 
-def _show_steps(console: Console, steps: list) -> None:  # type: ignore[type-arg]
-    from quoracy.cli.follow import step_line
-
+def _show_one(console: Console, one: Operation, steps: Sequence[StepRecord]) -> None:
+    ended = f" to {one.ended_at:%H:%M:%S}" if one.ended_at else ""
+    console.print(Text(one.title, style="bold"))
+    console.print(
+        f"  {(one.outcome or 'running').replace('_', ' ')}, {one.started_at:%Y-%m-%d %H:%M:%S}"
+        f"{ended} UTC\n  by {one.requested_by}, {one.origin}\n  operation {one.id}"
+        + (f"\n  flow run {one.flow_run_id}" if one.flow_run_id else ""),
+        highlight=False,
+    )
     for step in steps:
-        if step.ended_at is None:
-            console.print(
-                f"  {step.host or 'controller'}: {step.title} ({step.state})", style="dim"
-            )
-        else:
-            console.print(f"  {step_line(step)}", highlight=False)
+        console.print(step_line(step), soft_wrap=True)
+    if one.error:
+        console.print(Text(one.error, style="red"))

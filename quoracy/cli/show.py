@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.checks.verdict import Status, Verdict
@@ -45,7 +45,7 @@ def show_verdicts(verdicts: tuple[Verdict, ...], console: Console) -> None:
 
 
 def _steps(plan: Plan) -> Table:
-    table = Table("where", "what", "why", show_edge=False, pad_edge=False)
+    table = Table(Column("where", no_wrap=True), "what", "why", show_edge=False, pad_edge=False)
     for step in plan.before:
         table.add_row(step.host, step.title, "before anything is changed")
     for group in plan.groups:
@@ -61,7 +61,7 @@ def _steps(plan: Plan) -> Table:
 
 
 def _changes(plan: Plan) -> Table:
-    table = Table("where", "what differs", show_edge=False, pad_edge=False)
+    table = Table(Column("where", no_wrap=True), "what differs", show_edge=False, pad_edge=False)
     for change in plan.changes:
         table.add_row(change.host, str(change))
     return table

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from quoracy.cli.options import AsJson, ClusterName
 
@@ -66,18 +67,37 @@ def _show(cluster: str, facts: Any, rows: list[dict[str, Any]]) -> None:
     ids = ", ".join(sorted(facts.cluster_ids)) or "unknown"
     console.print(f"{cluster}, cluster ID {ids}", style="bold", highlight=False)
     table = Table(
-        "host", "state", "unit", "member ID", "version", "leader", "revision", "DB", show_edge=False
+        Column("host", no_wrap=True),
+        Column("state", overflow="fold"),
+        Column("member ID", no_wrap=True),
+        Column("version", no_wrap=True),
+        Column("role", no_wrap=True),
+        Column("revision", no_wrap=True, justify="right"),
+        Column("DB", no_wrap=True, justify="right"),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for row in rows:
         size = row.get("db_bytes")
         table.add_row(
             row["host"],
-            f"[{'green' if row['healthy'] else 'red'}]{row['state']}[/]",
-            row.get("unit", ""),
+            Text(_state(row), style="green" if row["healthy"] else "red"),
             row.get("member_id") or "",
             row.get("version") or "",
             "leader" if row.get("leader") else "",
             str(row.get("revision") or ""),
-            f"{size / 1024**2:.1f} MiB" if size else "",
+            _size(size) if size else "",
         )
     console.print(table)
+
+
+def _state(row: dict[str, Any]) -> str:
+    """The state in words, with the unit's and the alarms where they say more."""
+    unit = row.get("unit") or "active"
+    said = [row["state"], *([] if unit == "active" else [f"unit {unit}"]), *row.get("alarms", [])]
+    return ", ".join(said)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024**2:.1f} MiB" if size >= 1024**2 else f"{size / 1024:.0f} KiB"

@@ -11,6 +11,7 @@ from quoracy.durable import locked, make_directory
 from quoracy.errors import UsageError
 from quoracy.home import Home
 from quoracy.pki.authority import Authority
+from quoracy.pki.inspect import key_matches
 from quoracy.spec.etcd import EtcdCluster, EtcdHost, TlsFiles
 
 
@@ -18,20 +19,24 @@ def wanted_certificates(cluster: EtcdCluster, home: Home) -> WantedCertificates:
     """What this controller knows of the certificates that should lie on the hosts.
 
     Raises:
-        UsageError: A given file cannot be read.
+        UsageError: A given file cannot be read, or a key does not belong to its certificate.
     """
     files = cluster.tls.files
     if files is None:
         ca = home.pki / cluster.name / "ca.pem"
         return WantedCertificates(ca=ca.read_bytes() if ca.exists() else None, given={})
-    return WantedCertificates(
-        ca=_read(files.ca),
-        given={
-            (host.name, role): _read(_fill(files.certificate, host, role))
-            for host in cluster.hosts
-            for role in CERTIFICATE_ROLES
-        },
-    )
+    given = {}
+    for host in cluster.hosts:
+        pairs = _given(files, host)
+        for role in CERTIFICATE_ROLES:
+            given[host.name, role] = pairs[f"{role}.pem"]
+            if not key_matches(pairs[f"{role}.pem"], pairs[f"{role}.key"]):
+                raise UsageError(
+                    "the key does not belong to the certificate",
+                    where=_fill(files.key, host, role),
+                    next_step="check tls.files in the cluster's spec",
+                )
+    return WantedCertificates(ca=_read(files.ca), given=given)
 
 
 def host_files(cluster: EtcdCluster, host: EtcdHost, home: Home, now: datetime) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
             for name, answer in answers.items()
         },
         asked_at=asked_at,
+        took_s=(datetime.now(UTC) - asked_at).total_seconds(),
     )
 
 

@@ -14,10 +14,16 @@ Presence = Literal["silent", "absent", "bootstrapping", "present", "forgotten", 
 
 @dataclass(frozen=True, slots=True)
 class EtcdFacts:
-    """All hosts of one cluster, in the spec's order, and when they were asked (UTC)."""
+    """All hosts of one cluster, in the spec's order.
+
+    Attributes:
+        asked_at: When the first was asked, by the controller's clock (UTC).
+        took_s: Seconds until the last had answered; clocks cannot be compared more exactly.
+    """
 
     hosts: Mapping[str, EtcdHostFacts | HostSilent]
     asked_at: datetime
+    took_s: float = 0.0
 
     @property
     def heard(self) -> dict[str, EtcdHostFacts]:
@@ -46,21 +52,23 @@ class EtcdFacts:
 
     @property
     def leader(self) -> str | None:
-        """Host of the leader that the members agree on; None when there is none."""
-        leaders = {status.leader_id for status in self.statuses.values()}
-        if len(leaders) != 1:
-            return None
-        leader_id = leaders.pop()
+        """Host of the leader that the healthy members agree on; None when there is none."""
+        leaders = self._leader_ids
         for name, status in self.statuses.items():
-            if status.member_id == leader_id:
+            if leaders == {status.member_id}:
                 return name
         return None
 
     @property
     def has_leader(self) -> bool:
-        """Whether all members that answered name the same leader."""
-        leaders = {status.leader_id for status in self.statuses.values()}
-        return len(leaders) == 1 and None not in leaders
+        """Whether all healthy members name the same leader."""
+        return len(self._leader_ids) == 1 and None not in self._leader_ids
+
+    @property
+    def _leader_ids(self) -> frozenset[str | None]:
+        # A member that is cut off names no leader, or a past one; it serves no linearizable read.
+        told = self.statuses
+        return frozenset(told[name].leader_id for name in self.healthy if name in told)
 
     @property
     def cluster_ids(self) -> frozenset[str]:
@@ -71,6 +79,15 @@ class EtcdFacts:
     def revision(self) -> int:
         """The highest revision that any member has told; 0 when none answered."""
         return max((status.revision for status in self.statuses.values()), default=0)
+
+    @property
+    def clocks_off(self) -> dict[str, float]:
+        """Seconds that each host's clock is off the controller's at least."""
+        asked = self.asked_at.timestamp()
+        return {
+            name: max(0.0, asked - facts.host.clock_s, facts.host.clock_s - asked - self.took_s)
+            for name, facts in self.heard.items()
+        }
 
     @property
     def healthy(self) -> frozenset[str]:

@@ -27,12 +27,10 @@ class Entry:
 
     Attributes:
         time_us: The host's clock, microseconds since the epoch.
-        boot_id: Tells the host's boots apart.
         event: Systemd's ID of the message; empty for what etcd itself says.
     """
 
     time_us: int
-    boot_id: str
     event: str
     message: str
 
@@ -118,7 +116,6 @@ def _entry(fields: dict[str, object]) -> Entry:
     by_systemd = fields.get("_PID") == "1"
     return Entry(
         time_us=int(str(fields["__REALTIME_TIMESTAMP"])),
-        boot_id=str(fields["_BOOT_ID"]),
         event=str(fields.get("MESSAGE_ID", "")) if by_systemd else "",
         message=_message(fields.get("MESSAGE")),
     )

@@ -55,7 +55,7 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
             work.enter(group, lambda group=group: _run(group, work, journal, done, plan.whole))  # type: ignore[misc]
         except (LeaseHeld, RolledBack, RollbackFailed):
             raise
-        except Exception as error:
+        except BaseException as error:
             if plan.whole and done:
                 _put_back(done, group, work, journal, error)
             raise
@@ -83,7 +83,7 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
                 take(step)
     except LeaseHeld:
         raise  # somebody else acts here now: putting back would fight with them
-    except Exception as error:
+    except BaseException as error:  # also when interrupted: the member must come back
         if whole:
             raise
         _put_back(acted, group, work, journal, error)
@@ -106,13 +106,13 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
 
 
 def _put_back(
-    acted: list[Step], group: Group, work: Work, journal: Journal, error: Exception
+    acted: list[Step], group: Group, work: Work, journal: Journal, error: BaseException
 ) -> None:
     """Undo the steps, newest first, and raise what became of it."""
     undo = [back for step in reversed(acted) for back in step.undo]
     if not undo:
         raise error
-    what = error.what if isinstance(error, QuoracyError) else repr(error)
+    what = error.what if isinstance(error, QuoracyError) else f"stopped by {error!r}"
     where = error.where if isinstance(error, QuoracyError) else group.title
     for step in undo:
         try:

@@ -6,13 +6,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from quoracy.db.heartbeat import Heartbeat
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, release_lease, take_lease
 from quoracy.db.models import Outcome
-from quoracy.db.operations import NewOperation, end_operation, new_operation_id, start_operation
+from quoracy.db.operations import (
+    NewOperation,
+    end_operation,
+    new_operation_id,
+    start_operation,
+    unfinished,
+)
 from quoracy.db.session import Database
 from quoracy.errors import LeaseHeld, Refused, RollbackFailed, RolledBack
 from quoracy.operate.journal import Journal
@@ -57,9 +62,9 @@ class Leased:
 def record_without_acting(db: Database, plan: Plan, asked: Asked, outcome: Outcome) -> Report:
     """Record a plan that is not applied: a dry run, a refusal, or nothing to do."""
     operation = _new(plan, asked, this_process().id)
-    start_operation(db, operation, now=_now())
+    start_operation(db, operation, now=db.now())
     said = "; ".join(verdict.message for verdict in plan.verdicts if verdict.stops)
-    end_operation(db, operation.id, outcome, now=_now(), error=said or None)
+    end_operation(db, operation.id, outcome, now=db.now(), error=said or None)
     return Report(operation.id, outcome, plan)
 
 
@@ -82,18 +87,26 @@ def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Itera
         operation_id=operation_id,
         holder=here,
         reason=plan.title,
-        now=_now(),
+        now=db.now(),
         least_fence=least_fence,
     )
     try:
+        _end_interrupted(db, plan.cluster, operation_id)
         with Heartbeat(db, plan.cluster, here, fence):
             start_operation(
-                db, replace(_new(plan, asked, here.id), id=operation_id, fence=fence), now=_now()
+                db, replace(_new(plan, asked, here.id), id=operation_id, fence=fence), now=db.now()
             )
             with _outcome(db, operation_id):
                 yield Leased(operation_id, here.id, fence, (before.holder or "") if before else "")
     finally:
         release_lease(db, plan.cluster, here, fence)
+
+
+def _end_interrupted(db: Database, cluster: str, successor: str) -> None:
+    """Settle operations whose process ended before they did: the lease shows that none is alive."""
+    for operation in unfinished(db, cluster):
+        said = f"its process ended before it did; operation {successor[:8]} went on from the hosts"
+        end_operation(db, operation.id, "failed", now=db.now(), error=said)
 
 
 def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Report:
@@ -110,9 +123,9 @@ def _outcome(db: Database, operation_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        end_operation(db, operation_id, outcome_of(error), now=_now(), error=str(error))
+        end_operation(db, operation_id, outcome_of(error), now=db.now(), error=str(error))
         raise
-    end_operation(db, operation_id, "done", now=_now())
+    end_operation(db, operation_id, "done", now=db.now())
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -138,7 +151,3 @@ def _new(plan: Plan, asked: Asked, holder: str) -> NewOperation:
         plan_digest=plan.digest,
         flow_run_id=asked.flow_run_id,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -41,8 +41,10 @@ def plan_change(
     if not groups:
         title = f"{cluster.name} is as wanted: nothing to do"
         return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
-    verdicts += _cluster_state(facts, groups)
+    verdicts += _cluster_state(facts, changes)
     verdicts += _downtime(facts, groups, allow_downtime=allow_downtime)
+    title = _title(cluster, changes, len(groups))
+    groups = _regain_quorum(facts, groups)
     prepare = [s for h in cluster.hosts for s in preparation(cluster, h, facts.heard[h.name])]
     if prepare:
         groups.insert(0, Group("prepare hosts", "", tuple(prepare), parallel=True))
@@ -50,7 +52,7 @@ def plan_change(
         operation="etcd-deploy",
         cluster=cluster.name,
         kind="change",
-        title=_title(cluster, changes, groups),
+        title=title,
         verdicts=tuple(verdicts),
         changes=tuple(changes),
         before=_backup(facts) if changes else (),
@@ -140,7 +142,22 @@ def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
     return verdicts
 
 
-def _cluster_state(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
+def _quorate(facts: EtcdFacts) -> bool:
+    voters = voter_names(facts)
+    return len(facts.healthy & voters) >= quorum(max(1, len(voters)))
+
+
+def _regain_quorum(facts: EtcdFacts, groups: list[Group]) -> list[Group]:
+    """Without quorum no member becomes ready alone, so all stopped ones are started at once."""
+    stopped = [group for group in groups if not facts.heard[group.member].unit.running]
+    if _quorate(facts) or len(stopped) < 2:
+        return groups
+    steps = tuple(step for group in stopped for step in group.steps)
+    others = [group for group in groups if group not in stopped]
+    return [Group("start the stopped members", "", steps, parallel=True), *others]
+
+
+def _cluster_state(facts: EtcdFacts, changes: Sequence[Change]) -> list[Verdict]:
     """Alarms and lost quorum stand against any change; starting stopped members is allowed."""
     alarms = sorted({alarm for status in facts.statuses.values() for alarm in status.alarms})
     verdicts = []
@@ -152,9 +169,7 @@ def _cluster_state(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
                 next_step="free space (compact, defragment, disarm) or replace the corrupt member first",
             )
         )
-    quorate = len(facts.healthy & voter_names(facts)) >= quorum(max(1, len(voter_names(facts))))
-    switching = any(s.name == "switch-generation" for group in groups for s in group.steps)
-    if switching and not quorate:
+    if changes and not _quorate(facts):
         verdicts.append(
             failed(
                 "NotQuorate",
@@ -178,8 +193,7 @@ def _downtime(facts: EtcdFacts, groups: Sequence[Group], *, allow_downtime: bool
     ]
 
 
-def _title(cluster: EtcdCluster, changes: Sequence[Change], groups: Sequence[Group]) -> str:
-    members = sum(1 for group in groups if group.member)
+def _title(cluster: EtcdCluster, changes: Sequence[Change], members: int) -> str:
     versions = sorted({c.before for c in changes if c.what == "version"})
     if versions:
         return f"upgrade {cluster.name} from etcd {', '.join(versions)} to {cluster.version}, {members} members one by one"

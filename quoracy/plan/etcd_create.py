@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quoracy.checks.certificates import WantedCertificates, check_given
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.commands.etcd import CERTIFICATE_ROLES
 from quoracy.facts.etcd import EtcdHostFacts
@@ -30,15 +31,20 @@ from quoracy.templates.render import bootstrap_config, render_generation
 
 
 def plan_create(
-    cluster: EtcdCluster, facts: EtcdFacts, token: str, general: Sequence[Verdict]
+    cluster: EtcdCluster,
+    facts: EtcdFacts,
+    token: str,
+    certificates: WantedCertificates,
+    general: Sequence[Verdict],
 ) -> Plan:
     """The plan that forms the cluster from wherever its hosts stand."""
     found = sorted({host.bootstrap for host in facts.heard.values() if host.bootstrap})
     content = found[0] if found else bootstrap_config(cluster, token)
     verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, found)]
-    verdicts += _port_verdicts(cluster, facts)
+    verdicts += _port_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
     prepare = [s for h in cluster.hosts for s in _prepare(cluster, h, facts.heard[h.name], content)]
-    form = [s for h in cluster.hosts for s in _form(h.name, facts.heard[h.name])]
+    fresh = not any(heard.has_log for heard in facts.heard.values())
+    form = [s for h in cluster.hosts for s in _form(h.name, facts.heard[h.name], fresh=fresh)]
     finish = [
         FinishBootstrap(host.name)
         for host in cluster.hosts
@@ -83,10 +89,10 @@ def _prepare(
     return steps
 
 
-def _form(host: str, facts: EtcdHostFacts) -> list[Step]:
+def _form(host: str, facts: EtcdHostFacts, *, fresh: bool) -> list[Step]:
     if facts.unit.running and facts.healthy:
         return []
-    return [FormMember(host), AwaitMember(host)]
+    return [FormMember(host, fresh), AwaitMember(host)]
 
 
 def _finished(facts: EtcdHostFacts) -> bool:

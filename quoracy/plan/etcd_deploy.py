@@ -63,15 +63,17 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
     unusable = refuse_unusable(cluster, facts, request.pinned_cluster_id)
     general = spec_verdicts(cluster, allow_bad_version=request.allow_bad_version)
     found = {presence(host) for host in facts.hosts.values()}
-    exists = found != {"absent"}
+    exists = bool(found - {"absent", "silent"})
     if unusable:
+        # Of hosts that could not be asked it is not known whether they carry anything.
+        unsure = not exists and "silent" in found
         return _nothing(
             cluster,
             "cannot be decided",
-            [*general, *unusable, *_entry(cluster, facts, request, exists)],
+            [*general, *unusable, *([] if unsure else _entry(cluster, facts, request, exists))],
         )
     if "bootstrapping" in found or not exists:
-        plan = plan_create(cluster, facts, request.token, general)
+        plan = plan_create(cluster, facts, request.token, request.certificates, general)
         validated = _entry(cluster, facts, request, exists and _formed(facts))
     else:
         plan = plan_change(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -10,6 +12,7 @@ import yaml
 from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
 from quoracy.plan.etcd_steps import (
     AwaitMember,
+    HaltMember,
     InstallRelease,
     StageGeneration,
     StartMember,
@@ -32,6 +35,7 @@ def running_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) 
         return []
     wanted = render_generation(cluster, host)
     changes = _version_changes(cluster, host.name, process, facts)
+    changes += _ca_changes(host.name, process, facts)
     changes += [
         Change(host.name, key, before, after)
         for key, before, after in _setting_changes(process.config, wanted.config)
@@ -86,8 +90,9 @@ def member_steps(
     up: list[Step] = [StartMember(host.name), AwaitMember(host.name)]
     if not facts.unit.running:
         # A unit that is failing over and over is stopped first, or systemd starts it in between.
-        down: list[Step] = [] if facts.unit.active == "inactive" else [StopMember(host.name)]
-        return (*down, *switch, *up), False
+        down: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
+        start: list[Step] = [StartMember(host.name, unchanged=not switch), up[-1]]
+        return (*down, *switch, *start), False
     if running_changes(cluster, host, facts):
         return (StopMember(host.name), *switch, *up), True
     return tuple(switch), False
@@ -117,6 +122,14 @@ def _version_changes(
     return []
 
 
+def _ca_changes(host: str, process: ProcessFacts, facts: EtcdHostFacts) -> list[Change]:
+    """etcd reads leaf certificates at each handshake, but the trusted CA only at its start."""
+    on_disk = hashlib.sha256(facts.certificates.get("ca.pem", b"")).hexdigest()
+    if not process.ca_sha256 or process.ca_sha256 == on_disk:
+        return []
+    return [Change(host, "trusted CA", process.ca_sha256[:12], on_disk[:12])]
+
+
 def _setting_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:
     """Keys of the configuration that differ, with both values as text."""
     before, after = _settings(running), _settings(wanted)
@@ -125,8 +138,13 @@ def _setting_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]
             yield key, _shown(before, key), _shown(after, key)
 
 
-def _settings(text: str) -> dict[str, Any]:
-    loaded = yaml.safe_load(text)
+@lru_cache(maxsize=64)
+def _settings(text: str) -> Mapping[str, Any]:
+    """Parsed once: a plan compares each text twice, and plans are made after every member."""
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}  # not what was rendered, so everything differs
     return loaded if isinstance(loaded, dict) else {}
 
 

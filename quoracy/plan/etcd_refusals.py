@@ -79,7 +79,7 @@ def _machines(facts: EtcdFacts) -> list[Verdict]:
                     where=name,
                 )
             )
-        off = abs(host.clock_s - facts.asked_at.timestamp())
+        off = facts.clocks_off[name]
         if off > CLOCK_REFUSE_S:
             verdicts.append(
                 failed(
@@ -149,8 +149,6 @@ def clock_warnings(facts: EtcdFacts) -> list[Verdict]:
     """Clocks that are off by little: etcd bears it, logs and leases get confusing."""
     return [
         warned("ClockOff", f"its clock is {off:.1f} s off the controller's", where=name)
-        for name, heard in facts.heard.items()
-        if CLOCK_WARN_S
-        < (off := abs(heard.host.clock_s - facts.asked_at.timestamp()))
-        <= CLOCK_REFUSE_S
+        for name, off in facts.clocks_off.items()
+        if CLOCK_WARN_S < off <= CLOCK_REFUSE_S
     ]

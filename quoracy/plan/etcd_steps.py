@@ -121,15 +121,21 @@ class WithdrawGeneration(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class FormMember(_HostStep):
-    """First start of a member: it waits for the others and forms the cluster with them."""
+    """First start of a member: it waits for the others and forms the cluster with them.
 
+    Attributes:
+        fresh: No member of the cluster has a log yet, so that all of them can be withdrawn. Once
+            one has, the others may have voted for what it holds and must not forget it.
+    """
+
+    fresh: bool
     name: ClassVar[str] = "form-member"
     title: ClassVar[str] = "start for the first time"
 
     @property
     def undo(self) -> tuple[Step, ...]:
-        """Stop it and move its young data aside."""
-        return (WithdrawMember(self.host),)
+        """Stop it and move its young data aside, as all members of a fresh cluster do."""
+        return (WithdrawMember(self.host),) if self.fresh else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +161,21 @@ class StopMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class StartMember(_HostStep):
-    """Start a stopped member."""
+    """Start a stopped member.
 
+    Attributes:
+        unchanged: It runs what it ran before: when it does not come up there is nothing to put
+            back, and stopping it again could take away a quorum that has just been regained.
+    """
+
+    unchanged: bool = False
     name: ClassVar[str] = "start-member"
     title: ClassVar[str] = "start"
 
     @property
     def undo(self) -> tuple[Step, ...]:
         """Stop it, so that what runs can be put back."""
-        return (HaltMember(self.host),)
+        return () if self.unchanged else (HaltMember(self.host),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,8 @@ def etcd_settings(cluster: EtcdCluster, host: EtcdHost) -> dict[str, Any]:
         "election-timeout": wanted.election_timeout_ms,
         "quota-backend-bytes": wanted.quota_backend_bytes,
         "metrics": wanted.metrics,
+        # The documented default, which 3.4 forgets when it is given a configuration file.
+        "enable-grpc-gateway": True,
         "logger": "zap",  # 3.4 still defaults to the logger that 3.5 removed
         "log-level": wanted.log_level,
         "log-outputs": ["stderr"],

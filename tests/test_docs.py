@@ -1,0 +1,238 @@
+"""The documentation says what the code does: links, verbs, fields, reasons, version rules."""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from typer.main import get_command
+
+from quoracy import errors
+from quoracy.checks.versions import KNOWN_BAD, SECURITY_FLOORS, UPGRADE_FLOORS
+from quoracy.cli.app import app
+from quoracy.spec.etcd import EtcdCluster
+from quoracy.spec.parse import parse_cluster
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *DOCS.rglob("*.md")], key=lambda page: str(page.relative_to(ROOT))
+)
+PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+OPERATION = (DOCS / "operations" / "etcd-deploy.md").read_text()
+MINIMAL = DOCS / "examples" / "cluster-minimal.yaml"
+# Refusals name these operations, and the README says that they do not exist yet.
+NOT_BUILT = {"etcd-scale", "etcd-replace", "etcd-rotate-certs"}
+
+
+def test_the_links_of_all_pages_resolve() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in _links(page.read_text())
+        if not _resolves(page, target)
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize(
+    "example", sorted((DOCS / "examples").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_an_example_parses(example: Path) -> None:
+    assert parse_cluster(example.read_text(), source=example.name).name == "demo"
+
+
+def test_the_complete_example_sets_or_mentions_every_field() -> None:
+    text = (DOCS / "examples" / "cluster.yaml").read_text()
+    words = {path.rsplit(".", 1)[-1].removesuffix("[]") for path, _ in _fields(EtcdCluster)}
+    assert {word for word in words if f"{word}:" not in text} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_blocks_of_cluster_yaml_parse(page: Path) -> None:
+    """A block marked `part` shows some fields only and is read on top of the smallest example."""
+    for part, text in re.findall(
+        r"^```yaml cluster\.yaml( part)?\n(.*?)^```$", page.read_text(), re.M | re.S
+    ):
+        whole = yaml.safe_load(MINIMAL.read_text()) | yaml.safe_load(text) if part else None
+        parsed = parse_cluster(yaml.safe_dump(whole) if whole else text, source=page.name)
+        assert parsed.kind == "etcd"
+
+
+def test_every_field_is_documented_with_its_default() -> None:
+    rows = dict(
+        re.findall(r"^\| `([a-z0-9_.\[\]]+)` \| ([^|]+) \|", _page("cluster-yaml.md"), re.M)
+    )
+    fields = dict(_fields(EtcdCluster))
+    assert rows.keys() == fields.keys()
+    wrong = {path: rows[path] for path, said in fields.items() if said and said not in rows[path]}
+    assert wrong == {}
+
+
+def test_every_reason_of_a_verdict_is_on_the_page_of_the_operation() -> None:
+    documented = set(re.findall(r"`([A-Z][A-Za-z]+)`", OPERATION))
+    assert set(_reasons()) - documented == set()
+
+
+def test_the_table_of_refusals_holds_only_reasons_that_exist() -> None:
+    table = OPERATION.split("## Refusals and warnings")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[A-Z][^|]*) \|", table, re.M)
+    listed = {reason for cell in cells for reason in re.findall(r"`(\w+)`", cell)}
+    assert listed == set(_reasons())
+
+
+def test_every_error_is_on_the_page_of_the_operation() -> None:
+    known = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.QuoracyError)
+    }
+    assert {name for name in known if f"`{name}`" not in OPERATION} == set()
+
+
+def test_every_version_rule_is_on_the_page_of_the_operation() -> None:
+    rules = [floor for floor, _ in UPGRADE_FLOORS.values()]
+    rules += [bound for first, last, _ in KNOWN_BAD for bound in (first, last)]
+    rules += SECURITY_FLOORS.values()
+    dotted = {".".join(map(str, version)) for version in rules}
+    assert {version for version in dotted if version not in OPERATION} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_commands_exist_with_their_options(page: Path) -> None:
+    assert [said for said in _commands(page.read_text()) if not _exists(said)] == []
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert {
+        verb
+        for verb in _subcommands(get_command(app))
+        if f"`{verb}`" not in readme and f"quoracy {verb}" not in readme
+    } == set()
+
+
+def test_the_readme_says_what_refusals_name_and_nobody_has_built() -> None:
+    """A new verb must leave this list, and a new advice must join it or exist."""
+    readme = (ROOT / "README.md").read_text().split("## What it does not do yet")[1]
+    named = set(re.findall(r"quoracy ((?:etcd|rke2|k8sd|service)-[a-z-]+)", _code("quoracy")))
+    assert named - set(_subcommands(get_command(app))) == NOT_BUILT
+    assert {verb for verb in NOT_BUILT if f"`quoracy {verb}`" not in readme} == set()
+
+
+@pytest.mark.parametrize("decision", sorted((DOCS / "adr").glob("*.md")), ids=lambda p: p.name)
+def test_a_decision_has_its_headings(decision: Path) -> None:
+    headings = re.findall(r"^## (.+)$", decision.read_text(), re.M)
+    assert headings == ["Summary", "Motivation", "Goals", "Non-Goals", "Proposal", "Alternatives"]
+
+
+def _page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+def _links(text: str) -> list[str]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", _prose(text))
+    return [target for target in targets if not target.startswith(("http://", "https://"))]
+
+
+def _resolves(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    if not file.exists():
+        return False
+    return not anchor or anchor in _anchors(file.read_text())
+
+
+def _anchors(text: str) -> set[str]:
+    """Headings as GitHub turns them into anchors."""
+    headings = re.findall(r"^#+ (.+)$", _prose(text), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str]]:
+    """Path of each field, and its default as the page writes it; empty when it is described in words."""
+    for name, field in model.model_fields.items():
+        path = f"{above}{name}"
+        inner = _model_in(field.annotation)
+        if inner is None or path != "hosts":
+            yield path, _default(field.default, required=field.is_required())
+        if path == "hosts":
+            yield path, "required"
+            yield from _fields(inner, "hosts[].") if inner else ()
+        elif inner is not None and path != "hosts[].ssh":  # it has the fields of `ssh`
+            yield from _fields(inner, f"{path}.")
+
+
+def _default(value: Any, *, required: bool) -> str:
+    if required:
+        return "required"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, str)) and value else ""
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+    return None
+
+
+def _reasons() -> Iterator[str]:
+    """First arguments of the functions that make verdicts, wherever plans and checks call them."""
+    for folder in ("plan", "checks"):
+        for file in (ROOT / "quoracy" / folder).glob("*.py"):
+            for call in ast.walk(ast.parse(file.read_text())):
+                if (
+                    isinstance(call, ast.Call)
+                    and isinstance(call.func, ast.Name)
+                    and call.func.id in ("passed", "warned", "failed", "unknown")
+                    and isinstance(call.args[0], ast.Constant)
+                ):
+                    yield str(call.args[0].value)
+
+
+def _code(folder: str) -> str:
+    return "\n".join(file.read_text() for file in sorted((ROOT / folder).rglob("*.py")))
+
+
+def _commands(text: str) -> list[str]:
+    """What follows `quoracy` in code: spans and lines of blocks."""
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```$", text, re.M | re.S)
+    spans = re.findall(r"`([^`\n]+)`", _prose(text))
+    lines = [line for block in blocks for line in block.splitlines()] + spans
+    return [
+        said[1]
+        for line in lines
+        if (said := re.match(r"(?:\$ )?(?:\S*/)?quoracy +([a-z].*)", line))
+    ]
+
+
+def _exists(said: str) -> bool:
+    command: Any = get_command(app)
+    words = said.split("#")[0].split()
+    while words and (inner := _subcommands(command)):
+        name = words.pop(0).rstrip(",")
+        if name not in inner:
+            return name in {*NOT_BUILT, "…"}
+        command = inner[name]
+    known = {option for parameter in command.params for option in parameter.opts}
+    return all(
+        word.strip("[],") in {*known, "--help"} for word in words if word.strip("[").startswith("-")
+    )
+
+
+def _subcommands(command: Any) -> dict[str, Any]:
+    return dict(getattr(command, "commands", {}))
