@@ -7,6 +7,8 @@ from typing import cast
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from quoracy.errors import UsageError
+
 
 class QuoracySecret(Block):
     """One secret, for example the secret key of a snapshot bucket."""
@@ -19,7 +21,18 @@ class QuoracySecret(Block):
 
 
 def load_secret(name: str) -> str:
-    """The secret in the block of that name."""
-    # Prefect types `load` as if it might be a coroutine; in synchronous code it is the block.
-    block = cast(QuoracySecret, QuoracySecret.load(name))
+    """The secret in the block of that name.
+
+    Raises:
+        UsageError: There is no such block.
+    """
+    try:
+        # Prefect types `load` as if it might be a coroutine; in synchronous code it is the block.
+        block = cast(QuoracySecret, QuoracySecret.load(name))
+    except ValueError:
+        raise UsageError(
+            "there is no such block",
+            where=f"block:{name}",
+            next_step=f"create a block of the type Quoracy secret named {name} in the Prefect UI",
+        ) from None
     return block.value.get_secret_value()

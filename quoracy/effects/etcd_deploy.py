@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -29,6 +30,9 @@ from quoracy.plan.plan import Group, Plan, Step
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver
 from quoracy.spec.etcd import EtcdCluster, ssh_targets
+
+# Entering a group can block while the Prefect API is away; what was seen before it is stale then.
+FRESH = timedelta(seconds=1)
 
 ApplyStep = Callable[[Step, EtcdSite], str]
 AskHosts = Callable[[EtcdCluster, HostPool], EtcdFacts]
@@ -134,8 +138,11 @@ class _EtcdWork:
         return plan_etcd_deploy(self._deploy.cluster, self._deploy.gather(), request)
 
     def gate(self, group: Group) -> None:
+        """Check quorum right before a voter is stopped, on facts that are at most a second old."""
         if group.stops_voter:
-            facts = self._deploy.gather()
+            facts = self._deploy.facts
+            if facts is None or datetime.now(UTC) - facts.asked_at > FRESH:
+                facts = self._deploy.gather()
             allowed = self._request.allow_downtime
             require([check_can_stop(facts, group.member, allow_downtime=allowed)])
 

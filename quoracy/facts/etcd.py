@@ -170,13 +170,16 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
         "process": (
             f"p=$(systemctl show -P MainPID {cluster.unit}); [ $p -gt 0 ] && "
             f"echo exe=$(readlink /proc/$p/exe) && "
-            f"echo running=$(stat -L -c %d:%i /proc/$p/exe) && "
-            f"echo linked=$(stat -L -c %d:%i {config}/current/release/etcd)"
+            f"stat -L -c %d:%i /proc/$p/exe {config}/current/release/etcd | "
+            "{ read -r running; echo running=$running; read -r linked; echo linked=$linked; }"
         ),
-        "log": f"ls {cluster.wal_dir}/*.wal",
-        "staged": f"ls -d {config}/generations/*/release",
-        "keys": f"ls {config}/tls/*.key",
-        "releases": f"grep -H . {cluster.directories.bin}/*/{RELEASE_MARKER}",
+        "log": _there(f"{cluster.wal_dir}/*.wal"),
+        "staged": _there(f"{config}/generations/*/release"),
+        "keys": _there(f"{config}/tls/*.key"),
+        "releases": (
+            f"for f in {cluster.directories.bin}/*/{RELEASE_MARKER}; do "
+            "read -r digest < $f && echo $f:$digest; done"
+        ),
         "files": files_question(
             (
                 f"{config}/current",
@@ -302,11 +305,19 @@ _RECORDED = ("etcd.yaml", "unit", "ca.sha256", "invocation")
 
 
 def _etcdctl_questions(cluster: EtcdCluster) -> dict[str, str]:
+    """What the member itself says; where nothing listens, etcdctl would wait in vain for 5 s."""
+    socket = f"':{cluster.ports.client:04X} [0-9A-F]*:0000 0A '"  # 0A is LISTEN (proc(5))
+    listens = f"grep -q {socket} /proc/net/tcp /proc/net/tcp6"
     return {
-        "status": shlex.join(endpoint_status(cluster)),
-        "health": shlex.join(endpoint_health(cluster)),
-        "members": shlex.join(member_list(cluster)),
+        "status": f"{listens} && {shlex.join(endpoint_status(cluster))}",
+        "health": f"{listens} && {shlex.join(endpoint_health(cluster))}",
+        "members": f"{listens} && {shlex.join(member_list(cluster))}",
     }
+
+
+def _there(pattern: str) -> str:
+    """Question for the paths that a pattern matches; a dangling link counts."""
+    return f"for f in {pattern}; do if [ -e $f ] || [ -L $f ]; then echo $f; fi; done"
 
 
 def _unit_question(cluster: EtcdCluster) -> str:

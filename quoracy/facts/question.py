@@ -38,14 +38,16 @@ class Answer:
 def ask_all(questions: Mapping[str, str]) -> str:
     """One script for all questions, which run side by side.
 
+    A gather costs as much as the processes it starts, so fragments use what the shell can do itself.
+
     Args:
         questions: Shell fragment by name; a fragment that fails spoils only its own answer.
     """
     asked = "\n".join(
-        f"({{ ( {fragment}\n) 2>/dev/null; printf '\\n@exit=%s' $?; }} | base64 -w0 > $d/{name}) &"
+        f"{{ ( {fragment}\n); printf '\\n@exit=%s' $?; }} >$d/{name} 2>/dev/null &"
         for name, fragment in questions.items()
     )
-    told = "\n".join(f"printf '{_MARK}{name} '; cat $d/{name}; echo" for name in questions)
+    told = "\n".join(f"printf '{_MARK}{name} '; base64 -w0 $d/{name}; echo" for name in questions)
     # /run is a tmpfs: looking at a host writes nothing to its disks.
     return f"d=$(mktemp -d /run/quoracy.XXXXXX)\ntrap 'rm -rf $d' EXIT\n{asked}\nwait\n{told}\n"
 

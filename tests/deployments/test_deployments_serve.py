@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.orchestration import get_client
+
+from deployments.bootstrap import bootstrap
+from deployments.serve import PREFECT_YAML, served_deployments
+
+PROJECT: dict[str, Any] = yaml.safe_load(PREFECT_YAML.read_text())
+WANTED: list[dict[str, Any]] = PROJECT["deployments"]
+
+
+def flow_of(entrypoint: str) -> Flow[..., Any]:
+    module, _, name = entrypoint.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Flow)
+    return found
+
+
+def test_no_pull_step() -> None:
+    assert PROJECT["pull"] == []
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=lambda wanted: wanted["name"])
+def test_a_deployment_names_a_flow_by_module_path_and_gives_parameters_that_it_takes(
+    wanted: dict[str, Any],
+) -> None:
+    assert ":" not in wanted["entrypoint"]
+    assert not wanted["entrypoint"].endswith(".py")
+    assert wanted["description"].endswith(".")
+    flow = flow_of(wanted["entrypoint"])
+    preset = wanted.get("parameters", {})
+    assert flow.validate_parameters({"cluster": "demo", **preset}).keys() >= preset.keys()
+
+
+def test_the_runner_serves_what_prefect_yaml_deploys() -> None:
+    served = {
+        one.name: (one.entrypoint, one.parameters, one.description) for one in served_deployments()
+    }
+    assert served == {
+        wanted["name"]: (
+            wanted["entrypoint"],
+            wanted.get("parameters", {}),
+            wanted["description"],
+        )
+        for wanted in WANTED
+    }
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_bootstrap_registers_the_blocks_any_number_of_times() -> None:
+    bootstrap()
+    bootstrap()
+    with get_client(sync_client=True) as client:
+        assert client.read_block_type_by_slug("quoracy-secret").name == "Quoracy secret"

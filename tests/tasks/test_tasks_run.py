@@ -1,0 +1,217 @@
+"""What every operation does around its own work, in runs of a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import FlowRun, State, TaskRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect_harness import artifacts, logs_of
+
+from quoracy.errors import CommandFailed, QuoracyError, Refused, RolledBack, UsageError
+from quoracy.operate.run import Asked, Report
+from quoracy.plan.plan import Group, Plan
+from quoracy.redact import MASK
+from tasks.run import (
+    asked_by_prefect,
+    enter_group,
+    in_run,
+    publish_plan,
+    secret_resolvers,
+    settled,
+)
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+
+PLAN = Plan("etcd-deploy", "demo", "change", "change demo, 3 members one by one")
+KEY_BODY = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg"
+KEY = f"-----BEGIN PRIVATE KEY-----\n{KEY_BODY}\n-----END PRIVATE KEY-----"
+
+
+def operation(run: Callable[[], Report], cluster: str = "demo") -> State[Any]:
+    """Run a flow that does nothing but this, and return its end."""
+
+    @flow(name="operation", persist_result=False)
+    def body() -> State[Any]:
+        return settled(cluster, run)
+
+    state: State[Any] = body(return_state=True)
+    return state
+
+
+def run_of(state: State[Any]) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id)
+
+
+def task_runs_of(state: State[Any]) -> list[TaskRun]:
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=wanted)
+
+
+def artifact(key: str) -> str:
+    return artifacts(key=[key])[key]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "name"),
+    [("done", "Done"), ("nothing_to_do", "Nothing to do"), ("dry_run", "Changes pending")],
+)
+def test_a_good_end_is_named_by_what_became_of_it(outcome: Any, name: str) -> None:
+    state = operation(lambda: Report("0123abcd", outcome, PLAN))
+    assert (state.name, state.message, state.is_completed()) == (name, PLAN.title, True)
+    assert run_of(state).state_name == name
+    assert run_of(state).tags == ["cluster:demo"]
+    assert artifact("result-demo").startswith(f"# {name}\n\n{PLAN.title}")
+
+
+@pytest.mark.parametrize("kind", [UsageError, Refused, RolledBack, QuoracyError])
+def test_a_bad_end_is_named_after_its_error_and_says_what_to_do(kind: type[QuoracyError]) -> None:
+    def fail() -> Report:
+        raise kind("the disk is full", where="demo-2", next_step="free some space")
+
+    state = operation(fail)
+    assert (state.name, state.is_failed()) == (kind.__name__, True)
+    assert state.message == "demo-2: the disk is full\n  Next: free some space"
+    assert "free some space" in artifact("result-demo")
+    lines = logs_of(run_of(state).id, until="Finished in state")
+    assert "Traceback" not in "".join(lines)
+
+
+def test_a_defect_of_ours_is_not_dressed_up() -> None:
+    def crash() -> Report:
+        raise ZeroDivisionError("a defect")
+
+    state = operation(crash)
+    assert state.name == "Failed"
+    assert "Traceback" in "".join(logs_of(run_of(state).id, until="Finished in state"))
+
+
+def test_a_cluster_name_that_is_no_artifact_key_is_no_traceback() -> None:
+    def fail() -> Report:
+        raise UsageError("there is no cluster 'Not A Name!'")
+
+    assert operation(fail, cluster="Not A Name!").name == "UsageError"
+    assert "Not A Name!" in artifact("result-not-a-name")
+
+
+def test_secrets_are_neither_in_logs_nor_states_nor_artifacts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUORACY_TEST_BUCKET", "s3cr3t-of-the-bucket")
+
+    def leak() -> Report:
+        secret = secret_resolvers()["env"]("QUORACY_TEST_BUCKET")
+        get_run_logger().warning("a script said: %s and %s", KEY, secret)
+        return in_run(task(name="leak", cache_policy=NO_CACHE), lambda: fail(secret))
+
+    def fail(secret: str) -> Report:
+        get_run_logger().warning("in a task: %s %s", KEY, secret)
+        raise CommandFailed("start", where="demo-1", exit_code_remote=1, stderr=f"{KEY} {secret}")
+
+    state = operation(leak)
+    told = "\n".join(logs_of(run_of(state).id, until="Finished in state CommandFailed"))
+    told += "".join(str(run.state) for run in task_runs_of(state))
+    told += f"{state.message} {artifact('result-demo')}"
+    assert f"a script said: {MASK} and {MASK}" in told
+    assert f"in a task: {MASK} {MASK}" in told
+    assert KEY_BODY not in told
+    assert "s3cr3t" not in told
+
+
+def test_a_failing_task_acts_once_and_tells_its_error_without_a_traceback() -> None:
+    acted: list[str] = []
+
+    def act() -> None:
+        acted.append("acted")
+        raise Refused("no", where="demo-1")
+
+    def run() -> Report:
+        in_run(task(name="step", task_run_name="demo-1: stop", cache_policy=NO_CACHE), act)
+        raise AssertionError("the error was lost")
+
+    state = operation(run)
+    assert acted == ["acted"]
+    assert state.name == "Refused"
+    (told,) = task_runs_of(state)
+    assert (told.name, told.state_name, told.run_count) == ("demo-1: stop", "Refused", 1)
+    assert "Traceback" not in "".join(logs_of(run_of(state).id, until="Finished in state"))
+
+
+def test_the_same_question_is_asked_again_never_answered_from_a_cache() -> None:
+    answers = iter(["first", "second"])
+
+    def run() -> Report:
+        ask = task(name="ask", cache_policy=NO_CACHE, persist_result=False)
+        assert [in_run(ask, lambda: next(answers)) for _ in range(2)] == ["first", "second"]
+        return Report("0123abcd", "done", PLAN)
+
+    state = operation(run)
+    assert [told.state_name for told in task_runs_of(state)] == ["Completed", "Completed"]
+
+
+def test_a_member_is_a_subflow_with_its_name_and_the_clusters_tag() -> None:
+    def run() -> Report:
+        enter_group(Group("demo-2", "demo-2", ()), lambda: None)
+        enter_group(Group("prepare hosts", "", ()), lambda: None)
+        with pytest.raises(RolledBack):
+            enter_group(Group("demo-3", "demo-3", ()), roll_back)
+        return Report("0123abcd", "done", PLAN)
+
+    def roll_back() -> None:
+        raise RolledBack("the member did not start; it was put back", where="demo-3")
+
+    state = operation(run)
+    parent = FlowRunFilterParentFlowRunId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parent))
+    members = {one.name: (one.state_name, one.tags) for one in found}
+    assert members == {
+        "demo-2": ("Completed", ["cluster:demo"]),
+        "demo-3": ("RolledBack", ["cluster:demo"]),
+    }
+
+
+def test_the_plan_is_an_artifact_of_the_run() -> None:
+    def run() -> Report:
+        publish_plan(PLAN)
+        return Report("0123abcd", "done", PLAN)
+
+    state = operation(run)
+    assert artifact("plan-demo").startswith(f"# {PLAN.title}")
+    assert f"plan: {PLAN.title}" in logs_of(run_of(state).id, until="Finished in state")
+
+
+@pytest.mark.parametrize(
+    ("tags", "by", "origin"),
+    [(["by:ada"], "ada", "terminal, prefect on "), ([], "", "prefect on ")],
+)
+def test_who_asked_is_the_terminals_user_or_else_the_worker(
+    tags: list[str], by: str, origin: str
+) -> None:
+    from prefect import tags as tagged
+
+    told: list[tuple[Asked, str]] = []
+
+    @flow(name="asking")
+    def ask() -> None:
+        told.append((asked_by_prefect(), flow_run.id))
+
+    with tagged(*tags):
+        ask()
+    ((asked, run_id),) = told
+    assert asked.flow_run_id == run_id
+    assert asked.origin.startswith(origin)
+    assert asked.by == by or (not by and asked.by)

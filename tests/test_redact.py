@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from quoracy.redact import MASK, mask_secrets, redact, remembering
+
+FORMATS = [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
+
+
+def pem(form: serialization.PrivateFormat) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, plain).decode()
+
+
+def openssh_key() -> str:
+    key = ed25519.Ed25519PrivateKey.generate()
+    form = serialization.PrivateFormat.OpenSSH
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, plain).decode()
+
+
+@pytest.mark.parametrize("key", [*map(pem, FORMATS), openssh_key()])
+def test_private_keys_are_masked_whole_cut_off_and_as_a_representation(key: str) -> None:
+    assert redact(f"before {key.strip()} after") == f"before {MASK} after"
+    assert redact(f"before {key[: len(key) // 2]}") == f"before {MASK}"
+    assert redact(f"before {key!r} after").startswith(f"before '{MASK}")
+    assert key.splitlines()[1] not in redact(repr(key))
+
+
+def test_two_keys_do_not_swallow_what_is_between_them() -> None:
+    one, two = pem(FORMATS[0]), pem(FORMATS[1])
+    assert redact(f"{one}between\n{two}") == f"{MASK}\nbetween\n{MASK}\n"
+
+
+def test_certificates_and_public_keys_stay() -> None:
+    text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+    assert redact(text) == text
+
+
+def test_resolved_secrets_are_masked_from_then_on() -> None:
+    resolve = remembering({"a": "correct-horse", "b": "correct-horse-battery"}.__getitem__)
+    assert redact("correct-horse-battery") == "correct-horse-battery"
+    assert resolve("a") == "correct-horse"
+    assert resolve("b") == "correct-horse-battery"
+    assert redact("key=correct-horse-battery, correct-horse.") == f"key={MASK}, {MASK}."
+
+
+def test_a_short_secret_does_not_spoil_every_line() -> None:
+    assert remembering(lambda _: "etcd")("x") == "etcd"
+    assert redact("etcd 3.5.16") == "etcd 3.5.16"
+
+
+class Kept(logging.Handler):
+    """Keeps what would have been written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+def test_messages_arguments_and_tracebacks_of_child_loggers_are_masked() -> None:
+    logger, kept, key = logging.getLogger("quoracy-test-redact"), Kept(), pem(FORMATS[0])
+    logger.propagate = False
+    logger.addHandler(kept)
+    mask_secrets(logger.name)
+    mask_secrets(logger.name)
+    child = logger.getChild("flow")
+    child.error("got %s and %d", key, 3)
+    try:
+        raise RuntimeError(key)
+    except RuntimeError:
+        child.exception("it failed")
+    assert len(kept.filters) == 1
+    assert kept.lines[0] == f"got {MASK}\n and 3"
+    assert "it failed\nTraceback" in kept.lines[1]
+    assert f"RuntimeError: {MASK}" in kept.lines[1]
+    assert key.splitlines()[1] not in "".join(kept.lines)
