@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -33,33 +34,47 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
-def logs_of(flow_run_id: UUID, *, until: str) -> Sequence[str]:
-    """The run's log lines at the API, waited for until one holds a text: they arrive in batches."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+def ask(path: str, **body: Any) -> list[dict[str, Any]]:
+    """The answer of one of the API's filters.
 
-    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
-    deadline = time.monotonic() + 60
+    Not by the client's read_logs, read_task_runs and so on: they send nulls for what is not given,
+    and the server refuses those (Prefect 3.8.8 with FastAPI 0.153).
+    """
+    from prefect.client.orchestration import get_client
+
     with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline:
-            lines = [log.message for log in client.read_logs(wanted)]
-            if any(until in line for line in lines):
-                return lines
-            time.sleep(0.1)
+        answer: list[dict[str, Any]] = client.request("POST", path, json=body).json()
+    return answer
+
+
+def logs_of(flow_run_id: UUID, *, until: str) -> list[str]:
+    """The run's log lines at the API, waited for until one holds a text: they arrive in batches."""
+    wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = [log["message"] for log in ask("/logs/filter", logs=wanted)]
+        if any(until in line for line in lines):
+            return lines
+        time.sleep(0.1)
     raise AssertionError(f"no log line with {until!r} arrived")
+
+
+def task_runs_of(flow_run_id: UUID, count: int) -> list[dict[str, Any]]:
+    """The run's task runs, waited for until there are so many and all have ended."""
+    wanted = {"id": {"any_": [str(flow_run_id)]}}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = ask("/task_runs/filter", flow_runs=wanted, sort="EXPECTED_START_TIME_ASC")
+        if len(found) >= count and all(one["end_time"] for one in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{count} task runs did not arrive")
 
 
 def artifacts(**wanted: list[str]) -> dict[str, str]:
     """Text of the newest artifact of each key, of those that fit: `key=[…]` or `flow_run_id=[…]`."""
-    from prefect.client.orchestration import get_client
-
     fits = {name: {"any_": values} for name, values in wanted.items()}
-    with get_client(sync_client=True) as client:
-        # The client's own read_artifacts sends nulls that the server refuses (3.8.8).
-        answer = client.request(
-            "POST", "/artifacts/filter", json={"artifacts": fits, "sort": "CREATED_DESC"}
-        )
     found: dict[str, str] = {}
-    for artifact in answer.json():
+    for artifact in ask("/artifacts/filter", artifacts=fits, sort="CREATED_DESC"):
         found.setdefault(artifact["key"], artifact["data"])
     return found

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from quoracy.cli.show import show_json
 from quoracy.db.session import Database
@@ -25,6 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @cluster_app.command()
 def apply(
     file: Annotated[Path, typer.Option("--file", "-f", help="The cluster.yaml to record.")],
+    as_json: AsJson = False,
 ) -> None:
     """Record what is wanted of a cluster. Changes no host."""
     from quoracy.db.clusters import NodeRow, apply_cluster
@@ -48,6 +49,9 @@ def apply(
             nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
             now=datetime.now(UTC),
         )
+    if as_json:
+        show_json({"name": cluster.name, "applied": applied})
+        return
     typer.echo(f"{cluster.name}: {applied}")
     typer.echo(f"  next: quoracy plan etcd-deploy {cluster.name}")
 
@@ -67,7 +71,15 @@ def list_(as_json: AsJson = False) -> None:
             ]
         )
         return
-    table = Table("name", "kind", "version", "cluster ID", show_edge=False)
+    if not clusters:
+        typer.echo("There is no cluster; record one with `quoracy cluster apply -f cluster.yaml`.")
+        return
+    table = Table(
+        *(Column(name, no_wrap=True) for name in ("name", "kind", "version", "cluster ID")),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for cluster in clusters:
         table.add_row(
             cluster.name, cluster.kind, cluster.version, cluster.cluster_id or "not created yet"

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 from rich.console import Console
+from rich.text import Text
+
+from quoracy.cli.options import AsJson
+from quoracy.errors import QuoracyError
+from quoracy.home import Home
 
 
-def doctor() -> None:
-    """Check this machine: home, database, Prefect server, and what practice hosts need."""
-    from quoracy.db.session import open_database
-    from quoracy.errors import QuoracyError
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine lacks.
+
+    Home, database and Prefect server are needed for operations; practice hosts only for `lab`.
+    """
+    from quoracy.cli.show import show_json
     from quoracy.home import load_home
     from quoracy.lab.machine import missing
+
+    home = load_home()
+    problems = {name: _problem(check) for name, check in _checks(home).items()}
+    lacking = missing()
+    if as_json:
+        show_json({"home": str(home.path), "problems": problems, "practice_hosts_lack": lacking})
+    else:
+        console = Console()
+        console.print(Text(f"home: {home.path}"))
+        for name, problem in problems.items():
+            _show(console, name, problem, "red")
+        _show(console, "practice hosts", "\n  ".join(lacking), "yellow")
+    raise typer.Exit(1 if any(problems.values()) else 0)
+
+
+def _checks(home: Home) -> dict[str, Callable[[], object]]:
+    from quoracy.db.session import open_database
     from quoracy.services import server_url
 
-    console = Console()
-    problems = 0
-    home = load_home()
-    console.print(f"home: {home.path}", highlight=False)
-    for name, check in (
-        ("database", lambda: open_database(home.database_url).close()),
-        ("Prefect server", lambda: server_url(home)),
-    ):
-        try:
-            check()
-            console.print(f"[green]✓[/] {name}", highlight=False)
-        except QuoracyError as error:
-            problems += 1
-            console.print(f"[red]✗[/] {name}: {error}", highlight=False)
-    lacking = missing()
-    for lack in lacking:
-        console.print(f"[yellow]·[/] practice hosts: {lack}", highlight=False)
-    if not lacking:
-        console.print("[green]✓[/] practice hosts can run here", highlight=False)
-    raise typer.Exit(1 if problems else 0)
+    return {
+        "database": lambda: open_database(home.database_url).close(),
+        "Prefect server": lambda: server_url(home),
+    }
+
+
+def _problem(check: Callable[[], object]) -> str:
+    """What is wrong; empty when nothing is."""
+    try:
+        check()
+    except QuoracyError as error:
+        return str(error)
+    return ""
+
+
+def _show(console: Console, name: str, problem: str, colour: str) -> None:
+    mark = Text("✗ " if problem else "✓ ", style=colour if problem else "green")
+    console.print(mark.append(f"{name}: {problem}" if problem else name, style="default"))

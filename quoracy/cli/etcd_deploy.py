@@ -33,7 +33,11 @@ def etcd_deploy(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create the cluster, or roll what differs one member at a time, or do nothing."""
+    """Create, upgrade or change an etcd cluster.
+
+    Creates what is not there, rolls what differs one member at a time, leaves alone what is as
+    wanted. Exit code 0 done or nothing to do, 1 failed, 2 usage, 3 refused, 4 changes pending.
+    """
     from quoracy import submit as prefect_runs
     from quoracy.cli.follow import following
     from quoracy.cli.show import show_json

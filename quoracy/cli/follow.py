@@ -132,13 +132,13 @@ def _lines_of_members(steps: Sequence[StepRecord], now: datetime | None) -> Tabl
         state = _state(own)
         mark, colour = _MARKS[state]
         planned = [step for step in own if step.reason != PUT_BACK]
-        ended = sum(1 for step in planned if step.ended_at is not None)
+        done = sum(1 for step in planned if step.state == "done")
         seconds = sum(_seconds(step, now) for step in own)
         table.add_row(
             Text(mark, style=colour),
             name,
-            ProgressBar(len(planned), ended, complete_style=colour, finished_style=colour),
-            f"{ended}/{len(planned)}",
+            ProgressBar(len(planned), done, complete_style=colour, finished_style=colour),
+            f"{done}/{len(planned)}",
             f"{seconds:.1f} s" if seconds else "",
             Text(_current(own, state), style="dim" if state == "planned" else ""),
         )

@@ -33,7 +33,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the operations of the past from the journal."""
+    """Show who did what, when, and how it ended."""
     from quoracy.cli.show import show_json
     from quoracy.db.operations import get_operation, steps_of
     from quoracy.db.operations import history as operations_of

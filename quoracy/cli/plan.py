@@ -31,7 +31,10 @@ def plan_etcd_deploy(
     allow_bad_version: AllowBadVersion = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what etcd-deploy would do: exit code 0 nothing, 4 changes pending, 3 refused."""
+    """Show what etcd-deploy would do.
+
+    Exit code 0 nothing to do, 4 changes pending, 3 refused.
+    """
     from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 
     wanted = Wanted(

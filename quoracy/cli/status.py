@@ -13,7 +13,10 @@ from quoracy.cli.options import AsJson, ClusterName
 
 
 def status(cluster: ClusterName, as_json: AsJson = False) -> None:
-    """Ask every host: members, leader, versions, health. Exit code 1 when it is not all well."""
+    """Show members, leader, versions, health.
+
+    Asks every host. Exit code 1 when it is not all well.
+    """
     from quoracy.cli.show import show_json
     from quoracy.db.lease import get_lease
     from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy

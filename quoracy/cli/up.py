@@ -15,7 +15,10 @@ def up(
         int | None, typer.Option(help="Port on 127.0.0.1. Default: 4200, or a free one.")
     ] = None,
 ) -> None:
-    """Start everything that the UI, schedules and the API need, on this machine."""
+    """Start Prefect's server and runner here.
+
+    That is all that the UI, schedules, the API and the verbs of this command need on one machine.
+    """
     from quoracy.db.session import open_database
     from quoracy.home import load_home
     from quoracy.services import RUNNER, SERVER, read_service, start_runner, start_server
@@ -43,7 +46,10 @@ def up(
 
 
 def down() -> None:
-    """Stop what `quoracy up` has started. Runs under way end as Crashed; running them again resumes."""
+    """Stop what `quoracy up` has started.
+
+    Runs under way end with it; running the same operation again takes up what is left.
+    """
     from quoracy.home import load_home
     from quoracy.services import RUNNER, SERVER, stop
 

@@ -102,8 +102,10 @@ def switch_generation(cluster: EtcdCluster, identity: str) -> str:
         ("cp", f"{directory}/unit", f"{unit}.quoracy-new"),
         ("sync", f"{unit}.quoracy-new"),
         ("mv", "-f", "-T", f"{unit}.quoracy-new", unit),
-        link(f"generations/{identity}", f"{cluster.config_dir}/current"),
         ("systemctl", "daemon-reload"),
+        # Last, because it is what says that the switch is complete: killed before it, the next run
+        # switches again, so that systemd never starts from a unit that it has not read.
+        link(f"generations/{identity}", f"{cluster.config_dir}/current"),
     )
 
 

@@ -67,7 +67,8 @@ def down_times(member: str, entries: Sequence[Entry]) -> tuple[Down, ...]:
     """When the member was down after its first start, in order.
 
     Down begins with the stop, with the end of the process when nobody asked for it, or, when the
-    host went down without a word, with the last that was heard of the unit before it started anew.
+    host went down without a word, with the last that was heard of the unit before it started anew:
+    after a power cut it may be told longer than it was, never shorter.
     """
     downs: list[Down] = []
     up, stopped_us, heard_us = False, 0, 0

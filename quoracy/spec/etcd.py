@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from pydantic import (
 from quoracy.spec.etcd_keys import lint_extra_keys
 from quoracy.spec.host import SshTarget
 
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAX_MEMBERS = 7  # etcd's FAQ: more members cost write latency and win nothing.
 
 
@@ -28,12 +30,21 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _ip(value: str) -> str:
+    """One spelling per address, so that it compares with certificates and member lists."""
+    # A zone (fe80::1%eth0) may hold any characters, and no certificate can cover it.
+    if "%" not in value:
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(value))
+    raise ValueError("must be an IP address without a zone: etcd listens on no names")
+
+
 def _address(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        if not re.fullmatch(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
-            raise ValueError("is neither an IP address nor a DNS name") from None
+    """An IP address in its canonical form, as certificates hold it, or a DNS name."""
+    with suppress(ValueError):
+        return _ip(value)
+    if len(value) > 253 or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", value):
+        raise ValueError("is neither an IP address nor a DNS name")
     return value
 
 
@@ -47,8 +58,16 @@ def _directory(value: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
-Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")]
+# Certificates name "<host>-server" as their subject, which has room for 64 characters.
+HostName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=57
+    ),
+]
+_NUMBER = "(0|[1-9][0-9]{0,8})"
+Version = Annotated[str, StringConstraints(pattern=rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}$")]
+IpAddress = Annotated[str, AfterValidator(_ip)]
 Address = Annotated[str, AfterValidator(_address)]
 Directory = Annotated[str, AfterValidator(_directory)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -78,8 +97,8 @@ class EtcdHost(Model):
     """A host that carries one member; the member is named like the host."""
 
     name: HostName = Field(description="Stable name of host and member; never reused.")
-    address: Address = Field(description="Where SSH and etcd's clients reach the host.")
-    peer_address: Address | None = Field(
+    address: IpAddress = Field(description="Where SSH and etcd's clients reach the host.")
+    peer_address: IpAddress | None = Field(
         None, description="Where the other members reach it. Default: address."
     )
     ssh: Ssh = Field(default_factory=Ssh)
@@ -136,9 +155,9 @@ class EtcdSettings(Model):
     auto_compaction_mode: Literal["periodic", "revision"] | None = Field(
         None, description="Off by default, as in etcd (Kubernetes compacts by itself)."
     )
-    auto_compaction_retention: Annotated[str, StringConstraints(pattern=r"^\d+[smh]?$")] | None = (
-        Field(None, description="For example 8h (periodic) or 10000 (revision).")
-    )
+    auto_compaction_retention: (
+        Annotated[str, StringConstraints(pattern=r"^[0-9]+[smh]?$")] | None
+    ) = Field(None, description="For example 8h (periodic) or 10000 (revision).")
     snapshot_count: int | None = Field(None, ge=100, description="Default: that of the version.")
     metrics: Literal["basic", "extensive"] = "basic"
     log_level: Literal["debug", "info", "warn", "error"] = "info"

@@ -24,8 +24,7 @@ def parse_cluster(text: str, *, source: str) -> EtcdCluster:
         UsageError: Not YAML, too large, with anchors, or not a valid cluster; it names every
             wrong field with line and column.
     """
-    root = _compose(text, source)
-    data = yaml.safe_load(text)
+    root, data = _load(text, source)
     if not isinstance(data, dict):
         raise UsageError(
             "this is not a cluster: a mapping with kind, name, … is expected", where=source
@@ -41,19 +40,48 @@ def parse_cluster(text: str, *, source: str) -> EtcdCluster:
         ) from None
 
 
-def _compose(text: str, source: str) -> yaml.Node:
+def _load(text: str, source: str) -> tuple[yaml.Node, Any]:
+    """The document as nodes, which know their lines, and as plain data."""
     if len(text.encode()) > MAX_BYTES:
         raise UsageError(f"the file is larger than {MAX_BYTES} bytes", where=source)
     try:
-        # Aliases can expand without bound; no cluster needs them.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise UsageError("anchors and aliases are not allowed", where=source)
+        for event in yaml.parse(text, yaml.SafeLoader):
+            _require_plain(event, source)
         root = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        # ValueError: numbers, dates and characters that exist in YAML and not in Python.
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"this is not YAML: {error}", where=source) from None
     if root is None:
         raise UsageError("the file is empty", where=source)
-    return root
+    _require_unique_keys(root, source)
+    return root, data
+
+
+def _require_plain(event: yaml.Event, source: str) -> None:
+    """No anchors, aliases (they expand without bound) and tags: no cluster needs them."""
+    place = f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}"
+    if getattr(event, "anchor", None) is not None:
+        raise UsageError(f"{place}: anchors and aliases are not allowed", where=source)
+    if getattr(event, "tag", None) is not None:
+        raise UsageError(f"{place}: tags are not allowed", where=source)
+
+
+def _require_unique_keys(node: yaml.Node, source: str) -> None:
+    """YAML takes the last of two equal keys without a word; here it is a mistake."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                mark = key.start_mark
+                place = f"line {mark.line + 1}, column {mark.column + 1}"
+                raise UsageError(f"{place}: {name} is given twice", where=source)
+            seen.add(name)
+            _require_unique_keys(value, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _require_unique_keys(item, source)
 
 
 def _describe(detail: Any, root: yaml.Node) -> str:

@@ -1,4 +1,7 @@
-"""Fixtures of the scenarios: one cluster of three per module, on the session's practice hosts."""
+"""Fixtures of the scenarios: one cluster of three for all of them, on the session's practice hosts.
+
+The files are numbered because they share that cluster: it is created in 01, and upgraded in 04.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from argv_sampler import ArgvSampler
 from scenario_site import Site
 
 from quoracy.lab.lab import Lab
@@ -13,9 +17,9 @@ from quoracy.lab.lab import Lab
 MakeSite = Callable[..., Site]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
-    """Sites of this module; what they left on the hosts is taken off in the end."""
+    """Clusters with a controller of their own; what they left on the hosts is taken off in the end."""
     sites: list[Site] = []
 
     def make(name: str = "scene", hosts: tuple[int, ...] = (1, 2, 3), **settings: Any) -> Site:
@@ -30,9 +34,18 @@ def make_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         site.raze()
 
 
-@pytest.fixture(scope="module")
-def site(make_site: MakeSite) -> Site:
-    """A cluster of three on the lab's first hosts, etcd 3.4.23."""
+@pytest.fixture(scope="session")
+def created(make_site: MakeSite) -> tuple[Site, ArgvSampler]:
+    """The cluster of three that all scenarios share, and what was seen while it was created."""
     site = make_site()
-    assert site.deploy().outcome == "done"
-    return site
+    with ArgvSampler() as sampler:
+        report = site.deploy()
+    assert report.outcome == "done"
+    assert report.plan.kind == "create"
+    return site, sampler
+
+
+@pytest.fixture(scope="session")
+def site(created: tuple[Site, ArgvSampler]) -> Site:
+    """A cluster of three on the lab's first hosts: etcd 3.4.23 until it is upgraded."""
+    return created[0]

@@ -6,7 +6,6 @@ import base64
 import http.client
 import re
 import ssl
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,53 +17,6 @@ from quoracy.lab.watch import overlaps
 from quoracy.pki.authority import Authority
 
 pytestmark = pytest.mark.lab
-
-
-class ArgvSampler:
-    """Collects the command lines and environments of all processes of machine and practice hosts.
-
-    Practice hosts are containers, so the machine's /proc shows their processes as well.
-    """
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> ArgvSampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        known: set[str] = set()
-        while not self._stop.wait(0.002):
-            present = {entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-            for pid in present - known:
-                for file in ("cmdline", "environ"):
-                    try:
-                        self.seen.add(Path("/proc", pid, file).read_bytes())
-                    except OSError:
-                        continue  # it has ended meanwhile
-            known = present
-
-
-@pytest.fixture(scope="module")
-def created(make_site) -> tuple[Site, ArgvSampler]:
-    site = make_site()
-    with ArgvSampler() as sampler:
-        report = site.deploy()
-    assert report.outcome == "done"
-    assert report.plan.kind == "create"
-    return site, sampler
-
-
-@pytest.fixture(scope="module")
-def site(created) -> Site:
-    return created[0]
 
 
 def test_members_run_the_wanted_release_and_are_healthy(site: Site) -> None:

@@ -91,17 +91,6 @@ def test_without_changes_nothing_is_to_be_done(site: Site, wanted) -> None:
     assert site.deploy(**wanted).outcome == "nothing_to_do"
 
 
-@contextmanager
-def replaced_binary(site: Site) -> Iterator[None]:
-    """Another file of the same content at the link: what runs is no longer what lies there."""
-    path = "/opt/etcd/3.4.23/etcd"
-    site.everywhere(f"cp -a {path} {path}.same; mv {path} {path}.kept; mv {path}.same {path}")
-    try:
-        yield
-    finally:
-        site.everywhere(f"mv -f {path}.kept {path}")
-
-
 CHANGES = {
     "version": ({"version": MIDDLE}, "version"),
     "config": ({"etcd": TUNED}, "heartbeat-interval"),
@@ -124,14 +113,6 @@ def test_changes_are_rolled_after_a_backup_leader_last(site: Site, kind: str, wa
     for host in site.hosts:
         own = [name for name in step_names(plan, host) if name != "take-snapshot"]
         assert own[-4:] == ["stop-member", "switch-generation", "start-member", "await-member"]
-
-
-def test_a_release_that_was_replaced_is_a_change(site: Site) -> None:
-    with replaced_binary(site):
-        plan = site.plan()
-    assert not plan.refused
-    assert {change.what for change in plan.changes} == {"release"}
-    assert sorted(members(plan)) == sorted(site.hosts)
 
 
 @pytest.mark.parametrize("kind", CHANGES)
@@ -181,7 +162,18 @@ def test_another_peer_address_is_refused(site: Site) -> None:
     assert "198.51.100.250" in "".join(v.message for v in plan.verdicts)
 
 
-# ------------------------------------------------------------------ certificates
+# ------------------------------------------------------------------ certificates and binaries
+
+
+@contextmanager
+def replaced_binary(site: Site) -> Iterator[None]:
+    """Another file of the same content at the link: what runs is no longer what lies there."""
+    path = "/opt/etcd/3.4.23/etcd"
+    site.everywhere(f"cp -a {path} {path}.same; mv {path} {path}.kept; mv {path}.same {path}")
+    try:
+        yield
+    finally:
+        site.everywhere(f"mv -f {path}.kept {path}")
 
 
 @contextmanager
@@ -213,10 +205,10 @@ def issuing(site: Site) -> Authority:
     return Authority.load(site.home.pki / site.name)
 
 
-class TestCertificates:
+class TestFilesOnTheHosts:
     @pytest.fixture(autouse=True)
     def untouched(self) -> None:
-        """These tests touch the certificates themselves."""
+        """These tests touch the files themselves, and put them back."""
 
     @pytest.mark.parametrize("wanted", [{"action": Action.UPGRADE}, {}])
     @pytest.mark.parametrize(
@@ -242,22 +234,22 @@ class TestCertificates:
             plan = site.plan()
         assert not {one for one in warnings(plan) if one.startswith("Certificate")}
 
-    @pytest.mark.parametrize("all_hosts", [False, True])
-    @pytest.mark.parametrize("wanted", [{"action": Action.UPGRADE}, {}])
+    @pytest.mark.parametrize(
+        ("wanted", "all_hosts"), [({"action": Action.UPGRADE}, False), ({}, True)]
+    )
     def test_expired_is_refused_with_the_command_named(
         self, site: Site, wanted, all_hosts: bool
     ) -> None:
         hosts = site.hosts if all_hosts else site.hosts[2:]
         before = site.watch.restarts()
-        with leaves(site, hosts, issuing(site), -timedelta(days=3)):
-            site.apply(etcd=TUNED)
-            plan = site.plan(**wanted)
-            with pytest.raises(Refused):
-                site.deploy(**wanted)
-            site.apply(etcd=None)
-        told = [v for v in plan.verdicts if v.reason == "CertificateExpired"]
-        assert {v.where for v in told} == set(hosts)
-        assert "`quoracy etcd-rotate-certs scene`" in advice(plan)
+        site.apply(etcd=TUNED)
+        with leaves(site, hosts, issuing(site), -timedelta(days=3)), pytest.raises(Refused) as told:
+            site.deploy(**wanted)
+        site.apply(etcd=None)
+        for host in hosts:
+            for role in ("peer", "server", "client"):
+                assert f"{host}: {role}.pem expired" in told.value.what
+        assert "`quoracy etcd-rotate-certs scene`" in told.value.next_step
         assert site.watch.restarts() == before
 
     def test_certificates_of_another_authority_are_refused_with_the_command_named(
@@ -276,6 +268,13 @@ class TestCertificates:
         site.shell(site.hosts[0], f"mv {key}.kept {key}")
         assert reasons(plan) == {"CertificatesMissing"}
         assert "`quoracy etcd-rotate-certs scene`" in advice(plan)
+
+    def test_a_release_that_was_replaced_is_a_change(self, site: Site) -> None:
+        with replaced_binary(site):
+            plan = site.plan()
+        assert not plan.refused
+        assert {change.what for change in plan.changes} == {"release"}
+        assert sorted(members(plan)) == sorted(site.hosts)
 
     def test_afterwards_all_is_well(self, site: Site) -> None:
         site.require_healthy()

@@ -1,0 +1,147 @@
+"""Exit codes, `--json` and messages of the verbs, without hosts that answer and without a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quoracy.cli.app import app
+from quoracy.errors import QuoracyError
+from quoracy.home import Home
+
+Call = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("plan", "etcd-deploy"), ("plan", "etcd-deploy", "x", "--action", "y")],
+)
+def test_wrong_usage_is_exit_code_2(call: Call, arguments: tuple[str, ...]) -> None:
+    assert call(*arguments).exit_code == 2
+
+
+def test_help_names_every_verb_in_full(call: Call) -> None:
+    told = call("--help")
+    assert told.exit_code == 0
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert f"  {name} " in told.out
+    assert "..." not in told.out.replace("[ARGS]...", "")
+
+
+def test_a_plan_of_hosts_that_do_not_answer_is_refused(call: Call, demo: str) -> None:
+    outcome = call("plan", "etcd-deploy", demo)
+    assert outcome.exit_code == 3
+    assert "demo-1" in outcome.out
+    assert outcome.widest <= 80
+    told = call("plan", "etcd-deploy", demo, "--json")
+    assert (told.exit_code, told.json["refused"], told.err) == (3, True, "")
+    assert {verdict["where"] for verdict in told.json["verdicts"]} >= {"demo-1", "demo-2", "demo-3"}
+
+
+def test_a_version_that_is_none_is_a_usage_error(call: Call, demo: str) -> None:
+    outcome = call("plan", "etcd-deploy", demo, "--version", "newest")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "give a version like 3.5.30" in outcome.err
+
+
+def test_status_of_hosts_that_do_not_answer_is_exit_code_1(call: Call, demo: str) -> None:
+    outcome = call("status", demo)
+    assert outcome.exit_code == 1
+    assert outcome.out.count("silent") == 3
+    assert outcome.widest <= 80
+    told = call("status", demo, "--json")
+    assert [row["healthy"] for row in told.json["members"]] == [False] * 3
+
+
+@pytest.mark.parametrize("verb", ["status", "history", "etcd-deploy"])
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_an_unknown_cluster_or_an_empty_history_is_no_traceback(
+    call: Call, verb: str, as_json: tuple[str, ...]
+) -> None:
+    outcome = call(verb, "nope", *as_json)
+    if verb == "history":
+        assert outcome.exit_code == 0
+    else:
+        assert (outcome.exit_code, outcome.out) == (2, "")
+        assert "there is no cluster 'nope'" in outcome.err
+
+
+@pytest.mark.parametrize("submit", [(), ("--submit",)])
+def test_without_a_server_etcd_deploy_says_what_to_run(
+    call: Call, demo: str, submit: tuple[str, ...]
+) -> None:
+    outcome = call("etcd-deploy", demo, *submit)
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "run `quoracy up`" in outcome.err
+
+
+def test_a_server_that_does_not_answer_is_named(
+    call: Call, demo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    outcome = call("etcd-deploy", demo)
+    assert outcome.exit_code == 2
+    assert "the Prefect server at http://127.0.0.1:9 does not answer" in outcome.err
+
+
+def test_doctor_says_what_is_missing_and_what_to_do(call: Call, home: Home) -> None:
+    outcome = call("doctor")
+    assert outcome.exit_code == 1
+    assert "✓ database" in outcome.out
+    assert "✗ Prefect server" in outcome.out
+    assert "run `quoracy up`" in outcome.out
+    told = call("doctor", "--json").json
+    assert (told["home"], told["problems"]["database"]) == (str(home.path), "")
+    assert "quoracy up" in told["problems"]["Prefect server"]
+
+
+def test_doctor_tells_of_a_database_that_cannot_be_used(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUORACY_DATABASE_URL", "mysql://somewhere/db")
+    outcome = call("doctor")
+    assert outcome.exit_code == 1
+    assert "✗ database" in outcome.out
+
+
+def test_down_stops_nothing_when_nothing_runs(call: Call) -> None:
+    outcome = call("down")
+    assert outcome.exit_code == 0
+    assert outcome.out == "runner: was not running\nserver: was not running\n"
+
+
+def test_the_error_tree_has_the_exit_codes_that_are_documented() -> None:
+    def kinds(base: type[QuoracyError]) -> set[type[QuoracyError]]:
+        return {base}.union(*(kinds(sub) for sub in base.__subclasses__()))
+
+    assert {kind.exit_code for kind in kinds(QuoracyError)} == {1, 2, 3}
+
+
+def completed(home: Home, **variables: str) -> str:
+    """What the command writes when a shell asks it: by variables, at the start of a process."""
+    program = Path(sys.executable).with_name("quoracy")
+    environment = {**os.environ, "QUORACY_HOME": str(home.path), **variables}
+    done = subprocess.run((str(program),), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_are_given_their_completion(home: Home, shell: str) -> None:
+    assert "complete_" + shell in completed(home, _QUORACY_COMPLETE=f"source_{shell}")
+
+
+def test_verbs_and_clusters_are_completed(home: Home, demo: str) -> None:
+    asked = {"_QUORACY_COMPLETE": "complete_bash"}
+    verbs = completed(home, **asked, COMP_WORDS="quoracy ", COMP_CWORD="1")
+    assert {"etcd-deploy", "status", "plan"} <= set(verbs.split())
+    clusters = completed(home, **asked, COMP_WORDS="quoracy status d", COMP_CWORD="2")
+    assert clusters.split() == [demo]

@@ -1,0 +1,140 @@
+"""The hosts' own lock and fence, by a real shell and a real flock, in a directory of the test."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from quoracy.commands.guard import (
+    FENCED,
+    HELD,
+    HOLD_SECONDS,
+    LOCK_BUSY,
+    Guard,
+    guarded,
+    released,
+    state_dir,
+)
+
+A, B = "root@one:10:aaaa", "root@two:20:bbbb"
+
+
+class Machine:
+    """One host: its state directory is the test's."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+
+    def text(self, script: str) -> str:
+        return script.replace(state_dir("demo"), str(self.state))
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-s"], input=self.text(script), capture_output=True, text=True, check=False
+        )
+
+    def act(self, holder: str, fence: int, successor_of: str = "") -> int:
+        guard = Guard("demo", holder, fence, successor_of)
+        done = self.run(guarded(guard, "echo acted\n"))
+        assert (done.stdout == "acted\n") == (done.returncode == 0)
+        return done.returncode
+
+    @property
+    def fence(self) -> list[str]:
+        return (self.state / "fence").read_text().split()
+
+    def age(self, seconds: int) -> None:
+        holder, fence, _ = self.fence
+        (self.state / "fence").write_text(f"{holder} {fence} {int(time.time()) - seconds}\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_the_first_holder_acts_and_is_remembered(machine: Machine) -> None:
+    assert machine.act(A, 3) == 0
+    assert machine.fence[:2] == [A, "3"]
+    assert abs(int(machine.fence[2]) - time.time()) < 100
+    assert machine.act(A, 3) == 0
+
+
+def test_a_lower_number_is_refused_however_long_ago(machine: Machine) -> None:
+    machine.act(A, 5)
+    machine.age(10 * HOLD_SECONDS)
+    before = machine.fence
+    assert machine.act(B, 4) == FENCED
+    assert machine.act(A, 4) == FENCED
+    assert machine.fence == before
+
+
+def test_another_holder_is_refused_within_a_minute_and_not_afterwards(machine: Machine) -> None:
+    machine.act(A, 5)
+    assert machine.act(B, 6) == HELD
+    machine.age(HOLD_SECONDS - 5)
+    assert machine.act(B, 6) == HELD
+    machine.age(HOLD_SECONDS + 1)
+    assert machine.act(B, 6) == 0
+    assert machine.act(A, 5) == FENCED, "the one that was paused wakes up"
+
+
+def test_the_successor_of_a_dead_holder_need_not_wait(machine: Machine) -> None:
+    machine.act(A, 5)
+    assert machine.act(B, 6, successor_of="root@other:1:cccc") == HELD
+    assert machine.act(B, 6, successor_of=A) == 0
+
+
+def test_letting_go_frees_the_host_and_keeps_the_number(machine: Machine) -> None:
+    machine.act(A, 5)
+    assert machine.run(released(Guard("demo", A, 5))).returncode == 0
+    assert machine.fence == ["-", "5", "0"]
+    assert machine.act(B, 4) == FENCED
+    assert machine.act(B, 6) == 0
+
+
+def test_who_was_fenced_off_cannot_let_go_for_the_other(machine: Machine) -> None:
+    machine.act(A, 5)
+    machine.age(HOLD_SECONDS + 1)
+    machine.act(B, 6)
+    assert machine.run(released(Guard("demo", A, 5))).returncode == FENCED
+    assert machine.fence[:2] == [B, "6"]
+
+
+def test_the_lock_is_held_while_the_body_runs(machine: Machine) -> None:
+    slow = guarded(Guard("demo", A, 5), "echo in; read -r _ < /dev/stdin; echo out\n")
+    with subprocess.Popen(
+        ["sh", "-c", machine.text(slow)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline() == "in\n"
+        hasty = guarded(Guard("demo", A, 5), "echo acted\n").replace("flock -w 20", "flock -w 0")
+        assert machine.run(hasty).returncode == LOCK_BUSY
+        first.stdin.write("\n")
+        first.stdin.flush()
+        assert first.stdout.readline() == "out\n"
+    assert machine.act(A, 5) == 0
+
+
+def test_a_failing_body_fails_the_script(machine: Machine) -> None:
+    done = machine.run(guarded(Guard("demo", A, 1), "set -eu\nfalse\necho on\n"))
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_the_state_is_private(machine: Machine) -> None:
+    machine.act(A, 1)
+    assert machine.state.stat().st_mode & 0o777 == 0o700
+
+
+def test_standard_input_reaches_the_body(machine: Machine) -> None:
+    """Archives are streamed to a guarded script that came by argv."""
+    text = machine.text(guarded(Guard("demo", A, 1), "cat\n"))
+    done = subprocess.run(["sh", "-c", text], input=b"\0archive", capture_output=True, check=True)
+    assert done.stdout == b"\0archive"

@@ -1,0 +1,211 @@
+"""What real etcd said in each situation, parsed: nothing here was made up (recorded/README.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from quoracy.checks.quorum import check_can_stop, voter_names
+from quoracy.facts.etcd import EtcdHostFacts, HostSilent, parse_etcd_host
+from quoracy.facts.etcd_cluster import EtcdFacts, presence
+from quoracy.facts.question import parse_answers
+from quoracy.spec.etcd import EtcdCluster
+
+RECORDED = Path(__file__).parent / "recorded"
+FULL = ("3.4.23", "3.5.30")
+ALL = ("3.4.23", "3.5.16", "3.5.30")
+HOSTS = ("facts-1", "facts-2", "facts-3")
+
+
+def cluster(version: str) -> EtcdCluster:
+    return EtcdCluster.model_validate(
+        {
+            "kind": "etcd",
+            "name": "facts",
+            "version": version,
+            "hosts": [
+                {"name": name, "address": f"198.51.100.{65 + n}"} for n, name in enumerate(HOSTS, 1)
+            ],
+            "etcd": {"quota_backend_bytes": 8 * 1024 * 1024},
+        }
+    )
+
+
+def recorded(version: str, situation: str) -> EtcdFacts:
+    directory = RECORDED / version / situation
+    hosts: dict[str, EtcdHostFacts | HostSilent] = {}
+    for name in HOSTS:
+        silent = directory / f"{name}.silent"
+        if silent.exists():
+            hosts[name] = HostSilent(silent.read_text().strip())
+            continue
+        answers = parse_answers((directory / f"{name}.txt").read_bytes(), host=name)
+        hosts[name] = parse_etcd_host(cluster(version), answers)
+    asked_at = datetime.fromisoformat((directory / "asked_at").read_text().strip())
+    return EtcdFacts(hosts=hosts, asked_at=asked_at)
+
+
+def test_recordings_hold_no_secrets() -> None:
+    texts = [path.read_bytes() for path in RECORDED.rglob("*.txt")]
+    assert len(texts) > 60
+    for text in texts:
+        for answer in parse_answers(text, host="any").values():
+            assert "PRIVATE KEY" not in answer.text
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_absent(version: str) -> None:
+    facts = recorded(version, "absent")
+    assert [presence(host) for host in facts.hosts.values()] == ["absent"] * 3
+    assert (facts.members, facts.leader, facts.cluster_ids) == (None, None, frozenset())
+    for heard in facts.heard.values():
+        assert not heard.unit.loaded
+        assert heard.process is None
+        assert heard.host.architecture == "x86_64"
+        assert heard.host.listening >= {22}
+        assert set(heard.host.free_bytes) == {"/var/lib/etcd/facts", "/opt/etcd"}
+        assert all(free > 1024**2 for free in heard.host.free_bytes.values())
+        assert abs(heard.host.clock_s - facts.asked_at.timestamp()) < 10
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_healthy(version: str) -> None:
+    facts = recorded(version, "healthy")
+    assert [presence(host) for host in facts.hosts.values()] == ["present"] * 3
+    assert facts.healthy == set(HOSTS)
+    assert facts.leader in HOSTS
+    assert len(facts.cluster_ids) == 1
+    assert facts.revision >= 1
+    assert sorted(entry.name for entry in facts.members or ()) == list(HOSTS)
+    assert not any(entry.learner for entry in facts.members or ())
+    for name, heard in facts.heard.items():
+        assert heard.version == version
+        assert heard.status is not None
+        assert heard.status.version == version
+        assert heard.status.alarms == ()
+        assert heard.unit.running
+        assert heard.unit.enabled
+        assert heard.unit.restarts == 0
+        assert heard.process is not None
+        assert heard.process.executable == f"/opt/etcd/{version}/etcd"
+        assert not heard.process.replaced
+        assert heard.process.unit == heard.unit_file
+        assert heard.config is not None
+        assert heard.process.config.startswith(heard.config)
+        assert heard.bootstrap is None
+        assert heard.config_cluster_id == heard.data_cluster_id == heard.status.cluster_id
+        assert set(heard.releases) == {version}
+        assert heard.generation in heard.staged
+        assert set(heard.certificates) == {"ca.pem", "peer.pem", "server.pem", "client.pem"}
+        assert heard.keys == {"peer.key", "server.key", "client.key"}
+        assert heard.host.listening >= {22, 2379, 2380}
+        assert heard.host.guard is not None
+        assert heard.host.guard.fence > 0
+        assert check_can_stop(facts, name).status == "pass"
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_one_stopped(version: str) -> None:
+    facts = recorded(version, "one-stopped")
+    assert facts.healthy == {"facts-1", "facts-2"}
+    assert facts.has_leader
+    down = facts.heard["facts-3"]
+    assert (down.unit.active, down.unit.pid, down.unit.loaded) == ("inactive", 0, True)
+    assert (down.process, down.status, down.members) == (None, None, None)
+    assert presence(down) == "present"
+    assert down.version == version
+    assert check_can_stop(facts, "facts-1").reason == "QuorumWouldBeLost"
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_lost_quorum_is_told_from_a_dead_endpoint(version: str) -> None:
+    facts = recorded(version, "no-quorum")
+    left, dead = facts.heard["facts-1"], facts.heard["facts-2"]
+    assert left.unit.running
+    assert left.status is not None
+    assert left.status.leader_id is None
+    assert not left.healthy
+    assert dead.status is None
+    assert (facts.healthy, facts.leader, facts.has_leader) == (frozenset(), None, False)
+    # From 3.5 on the list needs a quorum; 3.4 answers from what it knows.
+    assert (facts.members is None) == (version != "3.4.23")
+    assert check_can_stop(facts, "facts-1").stops
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_a_paused_process_runs_and_does_not_answer(version: str) -> None:
+    facts = recorded(version, "one-paused")
+    paused = facts.heard["facts-2"]
+    assert paused.unit.running
+    assert paused.process is not None
+    assert (paused.status, paused.healthy, paused.members) == (None, False, None)
+    assert facts.healthy == {"facts-1", "facts-3"}
+    assert facts.has_leader
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_a_member_that_is_cut_off_does_not_hide_the_leader_of_the_others(version: str) -> None:
+    facts = recorded(version, "one-cut-off")
+    alone = facts.heard["facts-3"]
+    assert alone.status is not None
+    assert (alone.status.leader_id, alone.healthy) == (None, False)
+    assert facts.healthy == {"facts-1", "facts-2"}
+    assert facts.leader in facts.healthy
+    assert facts.has_leader
+    # The one that is cut off may be restarted, the others may not.
+    assert not check_can_stop(facts, "facts-3").stops
+    assert check_can_stop(facts, "facts-1").stops
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_a_host_without_power_is_silent(version: str) -> None:
+    facts = recorded(version, "one-powered-off")
+    assert list(facts.silent) == ["facts-2"]
+    assert presence(facts.hosts["facts-2"]) == "silent"
+    assert facts.healthy == {"facts-1", "facts-3"}
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_a_learner_that_has_not_started(version: str) -> None:
+    facts = recorded(version, "learner-unstarted")
+    learners = [entry for entry in facts.members or () if entry.learner]
+    assert [(entry.name, entry.peer_urls) for entry in learners] == [
+        ("", ("https://198.51.100.68:2380",))
+    ]
+    assert voter_names(facts) == {"facts-1", "facts-2"}
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_a_learner_answers_and_is_never_healthy(version: str) -> None:
+    facts = recorded(version, "learner")
+    learner = facts.heard["facts-3"]
+    assert learner.unit.running
+    assert learner.status is not None
+    assert learner.status.learner
+    assert learner.status.leader_id == facts.heard["facts-1"].status.leader_id  # type: ignore[union-attr]
+    assert not learner.healthy
+    assert voter_names(facts) == {"facts-1", "facts-2"}
+    assert presence(learner) == "bootstrapping"
+    assert check_can_stop(facts, "facts-3").reason == "NotAVoter"
+    assert check_can_stop(facts, "facts-1").stops
+
+
+@pytest.mark.parametrize("version", FULL)
+def test_no_space(version: str) -> None:
+    facts = recorded(version, "nospace")
+    alarms = {name: status.alarms for name, status in facts.statuses.items()}
+    assert any("NOSPACE" in found for found in alarms.values())
+    assert facts.has_leader or not facts.healthy
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_no_exit_code_decides_anything(version: str) -> None:
+    """`endpoint status` ends with 0 without quorum, and with 1 when one of several is dead."""
+    path = RECORDED / version / "no-quorum" / "facts-1.txt"
+    answers = parse_answers(path.read_bytes(), host="facts-1")
+    assert answers["status"].exit_code == 0
+    turned = {name: replace(a, exit_code=1 - a.exit_code % 2) for name, a in answers.items()}
+    assert parse_etcd_host(cluster(version), answers) == parse_etcd_host(cluster(version), turned)

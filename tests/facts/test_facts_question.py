@@ -1,0 +1,75 @@
+"""Questions and answers through a real shell; framing cannot be broken by what is answered."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from quoracy.errors import RemoteError
+from quoracy.facts.host import files_question, parse_files
+from quoracy.facts.question import Answer, ask_all, parse_answers
+
+
+def ask(questions: dict[str, str]) -> dict[str, Answer]:
+    script = ask_all(questions)
+    done = subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True, check=True)
+    assert done.stderr == b""
+    return parse_answers(done.stdout, host="h")
+
+
+def test_each_answer_has_its_own_text_and_exit_code() -> None:
+    answers = ask({"fine": "echo a; echo b", "bad": "echo half; exit 3", "gone": "no-such-program"})
+    assert answers["fine"] == Answer("a\nb\n", 0)
+    assert answers["bad"] == Answer("half\n", 3)
+    assert answers["gone"] == Answer("", 127)
+
+
+def test_an_answer_that_looks_like_the_frame_stays_one_answer() -> None:
+    answers = ask({"one": "printf '\\n@exit=7\\n@@two xyz'", "two": "true"})
+    assert answers["one"] == Answer("\n@exit=7\n@@two xyz", 0)
+    assert answers["two"] == Answer("", 0)
+
+
+def test_questions_leave_nothing_behind() -> None:
+    before = sorted(path.name for path in Path("/run").glob("quoracy.*"))
+    ask({"one": "true"})
+    assert sorted(path.name for path in Path("/run").glob("quoracy.*")) == before
+
+
+def test_what_is_not_utf8_does_not_spoil_the_rest() -> None:
+    assert ask({"one": "printf '\\377x'"})["one"].text == "�x"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"@@one %%%\n",
+        b"@@one " + base64.b64encode(b"no exit code") + b"\n",
+        b"@@one " + base64.b64encode(b"x\n@exit=abc") + b"\n",
+        b"\xff\xfe",
+    ],
+)
+def test_a_broken_frame_names_the_host(output: bytes) -> None:
+    with pytest.raises(RemoteError, match="demo-1: the answer cannot be read"):
+        parse_answers(output, host="demo-1")
+
+
+def test_noise_before_the_answers_is_skipped() -> None:
+    framed = base64.b64encode(b"x\n@exit=0")
+    assert parse_answers(b"Welcome!\n@@one " + framed + b"\n", host="h") == {"one": Answer("x", 0)}
+
+
+def test_files_and_links(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(b"\0\xff\n@file /etc/shadow eA==\n")
+    (tmp_path / "link").symlink_to("generations/abc")
+    paths = (f"{tmp_path}/link", f"{tmp_path}/empty", f"{tmp_path}/bin*", f"{tmp_path}/absent")
+    files, links = parse_files(ask({"files": files_question(paths)})["files"])
+    assert files == {
+        f"{tmp_path}/empty": b"",
+        f"{tmp_path}/binary": b"\0\xff\n@file /etc/shadow eA==\n",
+    }
+    assert links == {f"{tmp_path}/link": "generations/abc"}

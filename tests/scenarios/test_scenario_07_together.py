@@ -1,0 +1,73 @@
+"""Two operations on one cluster: one acts, the other is refused, wherever it is started from."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from scenario_site import Site
+
+from quoracy.errors import LeaseHeld
+
+pytestmark = pytest.mark.lab
+
+QUICK = {"heartbeat_interval_ms": 50, "election_timeout_ms": 500}
+
+
+@pytest.fixture(scope="module")
+def ours(make_site) -> Site:
+    site = make_site("twice", ports={"client": 7379, "peer": 7380}, etcd=QUICK)
+    assert site.deploy().outcome == "done"
+    return site
+
+
+@pytest.fixture(scope="module")
+def theirs(ours: Site, make_site) -> Site:
+    """A second controller with a database of its own, which knows the same cluster and CA."""
+    site = make_site("twice", ports={"client": 7379, "peer": 7380}, etcd=QUICK)
+    shutil.copytree(ours.home.pki, site.home.pki)
+    return site
+
+
+def test_a_second_deploy_beside_the_first_gets_the_holder_named(ours: Site) -> None:
+    ours.apply(etcd={**QUICK, "heartbeat_interval_ms": 60})
+    refusals: list[LeaseHeld] = []
+
+    def again(step, deploy) -> None:
+        if step.name in ("take-snapshot", "stop-member", "await-member"):
+            with pytest.raises(LeaseHeld) as refusal:
+                ours.deploy()
+            refusals.append(refusal.value)
+
+    before = ours.watch.restarts()
+    assert ours.deploy(before_step=again).outcome == "done"
+    assert len(refusals) == 7
+    assert all("works on it since" in one.what and "quoracy status" in one.next_step for one in refusals)
+    after = ours.watch.restarts()
+    assert all(before[host].invocation != after[host].invocation for host in ours.hosts)
+    ours.require_healthy()
+    assert ours.plan().kind == "nothing"
+
+
+@pytest.mark.parametrize("heartbeat", [70])
+def test_a_second_controller_is_refused_by_the_hosts(ours: Site, theirs: Site, heartbeat: int) -> None:
+    for site in (ours, theirs):
+        site.apply(etcd={**QUICK, "heartbeat_interval_ms": heartbeat})
+    refused: list[str] = []
+    since = ours.watch.now_us()
+
+    def from_elsewhere(step, deploy) -> None:
+        # Before its first step the operation has told no host of itself.
+        if step.name == "take-snapshot":
+            return
+        if step.name in ("stage-generation", "stop-member", "start-member"):
+            with pytest.raises(LeaseHeld):
+                theirs.deploy()
+            refused.append(f"{step.host} {step.name}")
+
+    # Another process: the hosts tell holders apart by their process.
+    assert ours.deploy(before_step=from_elsewhere).outcome == "done"
+    assert len(refused) >= 7
+    downs = ours.watch.down_intervals(since)
+    assert sorted(down.member for down in downs) == sorted(ours.hosts)
+    ours.require_healthy()
