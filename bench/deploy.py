@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +56,8 @@ class Measured:
 
 def main() -> None:
     """Measure and report."""
+    # A terminated run, too, takes its hosts and its server down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     print(
         f"Quoracy and ansible-core on three practice hosts, one TLS cluster of etcd {VERSION}.\n"
         f"Ansible: pipelining, forks, kept connections, no fact gathering (bench/ansible).\n"
@@ -65,7 +69,8 @@ def main() -> None:
     with _bench() as bench:
         for number in range(1, ROUNDS + 1):
             _round(bench, measured)
-            print(f"round {number} of {ROUNDS} is done", flush=True)
+            so_far = json.dumps(measured.figures())
+            print(f"round {number} of {ROUNDS}, so far: {so_far}", flush=True)
     _report(measured)
 
 

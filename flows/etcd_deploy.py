@@ -44,7 +44,7 @@ def _run_name() -> str:
 def etcd_deploy(
     cluster: str,
     action: Action = Action.DEPLOY,
-    version: str | None = None,
+    version: str = "",  # None would be a switch of types in the form
     deploy_option: DeployOption | None = None,
     dry_run: bool = False,
     options: DeployOptions = DeployOptions(),  # noqa: B008  immutable in use, and Prefect shows it in the form
@@ -54,7 +54,7 @@ def etcd_deploy(
     Args:
         cluster: Name of a cluster recorded with `quoracy cluster apply`.
         action: create fails when it exists, upgrade when it does not, deploy does what is needed.
-        version: etcd version instead of the spec's, for this run.
+        version: etcd version for this run, for example 3.5.30; leave it empty for the spec's.
         deploy_option: no_upgrade reports and applies nothing; force_create only where nothing is.
         dry_run: Show the plan and stop.
         options: Permissions that a deploy does not take by itself.
@@ -62,7 +62,7 @@ def etcd_deploy(
     wanted = Wanted(
         cluster=cluster,
         action=action,
-        version=version,
+        version=version or None,
         option=deploy_option,
         dry_run=dry_run,
         allow_downtime=options.allow_downtime,

@@ -13,8 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
 from cryptography.fernet import Fernet
 
 from quoracy.durable import make_directory, write_file
@@ -100,9 +102,16 @@ def start_server(home: Home, port: int | None) -> Service:
 def start_runner(home: Home, url: str, checkout: Path) -> Service:
     """Start the process that registers and serves every deployment."""
     environment = {**prefect_environment(home, url), "QUORACY_HOME": str(home.path)}
+    names, begun = deployments_of(checkout), datetime.now(UTC)
     service = _start(home, RUNNER, ("-m", "deployments.serve"), environment, url, cwd=checkout)
-    _wait(home, service, lambda: _log(home, RUNNER).exists() and _served(url))
+    _wait(home, service, lambda: _polled(url, since=begun) >= names)
     return service
+
+
+def deployments_of(checkout: Path) -> set[str]:
+    """Names of the deployments in a checkout's prefect.yaml."""
+    project = yaml.safe_load((checkout / "prefect.yaml").read_text())
+    return {str(deployment["name"]) for deployment in project["deployments"]}
 
 
 def stop(home: Home, name: str) -> bool:
@@ -167,16 +176,21 @@ def _wait(home: Home, service: Service, ready: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _served(url: str) -> bool:
-    """Whether all deployments are registered: the runner registers the last one last."""
+def _polled(url: str, *, since: datetime) -> set[str]:
+    """Names of the deployments for which a runner has asked for work since a time.
+
+    That they exist says nothing: an earlier runner has left them behind.
+    """
     request = urllib.request.Request(  # noqa: S310  http on loopback
-        f"{url}/api/deployments/count", data=b"{}", headers={"Content-Type": "application/json"}
+        f"{url}/api/deployments/filter", data=b"{}", headers={"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310  http on loopback
-        return int(response.read()) >= len(_DEPLOYMENTS)
-
-
-_DEPLOYMENTS = ("etcd-deploy", "etcd-create", "etcd-upgrade")
+        found = json.loads(response.read())
+    return {
+        str(deployment["name"])
+        for deployment in found
+        if deployment["last_polled"] and datetime.fromisoformat(deployment["last_polled"]) >= since
+    }
 
 
 def _encryption_key(home: Home) -> str:

@@ -23,16 +23,25 @@ def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return in_run(look, lambda: gather_etcd(cluster, pool))
+    return in_run(
+        look,
+        lambda: gather_etcd(cluster, pool),
+        lambda facts: f"{len(facts.heard)} of {len(facts.hosts)} hosts have answered",
+    )
 
 
 def apply_step(step: Step, site: EtcdSite) -> str:
     """Carry out one step on one host, as one task that is never retried."""
+    title = f"{step.host or 'controller'}: {step.title}"
     take = task(
         name=step.name,
-        task_run_name=f"{step.host or 'controller'}: {step.title}",
+        task_run_name=title,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=0,
     )
-    return in_run(take, lambda: apply_etcd_step(step, site))
+    return in_run(
+        take,
+        lambda: apply_etcd_step(step, site),
+        lambda detail: f"{title}: {detail}" if detail else title,
+    )

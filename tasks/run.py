@@ -36,8 +36,12 @@ _ENDINGS = {
 _LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
 
 
-def in_run(place: Callable[[Callable[[], State[Any] | None]], Any], act: Callable[[], T]) -> T:
+def in_run(
+    place: Callable[[Callable[[], State[Any]]], Any], act: Callable[[], T], say: Callable[[T], str]
+) -> T:
     """Call `act` as the task or subflow that `place` makes of a function, and return its value.
+
+    The run's log and its state hold what `say` makes of the value.
 
     A QuoracyError ends the task in a failed state that says what happened, with no traceback in
     the log, and is raised again here. The value goes past Prefect: it is neither walked through
@@ -46,13 +50,14 @@ def in_run(place: Callable[[Callable[[], State[Any] | None]], Any], act: Callabl
     values: list[T] = []
     errors: list[QuoracyError] = []
 
-    def body() -> State[Any] | None:
+    def body() -> State[Any]:
         try:
-            values.append(act())
+            value = act()
         except QuoracyError as error:
             errors.append(error)
             return _failed(error)
-        return None
+        values.append(value)
+        return Completed(message=redact(say(value)))
 
     state = place(body)(return_state=True)
     if errors:
@@ -72,7 +77,7 @@ def enter_group(group: Group, body: Callable[[], None]) -> None:
         return
     subflow = flow(name="member", flow_run_name=group.title, persist_result=False)
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        in_run(subflow, body)
+        in_run(subflow, body, lambda _: group.title)
 
 
 def publish_plan(plan: Plan) -> None:

@@ -53,7 +53,7 @@ def etcd_deploy(
         parameters: dict[str, Any] = {
             "cluster": cluster,
             "action": action.value,
-            "version": version,
+            "version": version or "",
             "deploy_option": deploy_option.value if deploy_option else None,
             "dry_run": dry_run,
             "options": {"allow_downtime": allow_downtime, "allow_bad_version": allow_bad_version},

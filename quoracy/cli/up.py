@@ -21,7 +21,14 @@ def up(
     """
     from quoracy.db.session import open_database
     from quoracy.home import load_home
-    from quoracy.services import RUNNER, SERVER, read_service, start_runner, start_server
+    from quoracy.services import (
+        RUNNER,
+        SERVER,
+        deployments_of,
+        read_service,
+        start_runner,
+        start_server,
+    )
 
     home = load_home()
     checkout = Path(__file__).parents[2]
@@ -39,7 +46,7 @@ def up(
     typer.echo(f"server: {server.url}")
     if read_service(home, RUNNER) is None:
         start_runner(home, server.url, checkout)
-    typer.echo("runner: serves etcd-deploy, etcd-create, etcd-upgrade")
+    typer.echo(f"runner: serves {', '.join(sorted(deployments_of(checkout)))}")
     typer.echo(
         f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER`; stop with `quoracy down`"
     )

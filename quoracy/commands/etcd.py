@@ -45,7 +45,7 @@ def release_installed(cluster: EtcdCluster, version: str) -> str:
 def install_release(cluster: EtcdCluster, version: str, sha256: str) -> str:
     """Unpack an archive from standard input into the version's own directory, by one rename."""
     directory = cluster.release_dir(version)
-    incoming = f"{cluster.directories.bin}/.{version}.incoming"
+    incoming = f"{cluster.directories.bin}/.{version}.{cluster.name}.incoming"
     return script(
         ("mkdir", "-p", "-m", "0755", cluster.directories.bin),
         ("rm", "-rf", incoming),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from quoracy.commands import etcd as commands
-from quoracy.commands.guard import guarded
 from quoracy.db.clusters import get_cluster, pin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
@@ -83,10 +82,10 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
     source = release_source(cluster.release, site.home)
     release = source.fetch(step.version, ARCHITECTURES[found])
     check_archive(release.archive, step.version)
-    script = guarded(site.guard, commands.install_release(cluster, step.version, release.sha256))
+    script = commands.install_release(cluster, step.version, release.sha256)
     with release.archive.open("rb") as archive:
         chunks = iter(lambda: archive.read(CHUNK), b"")
-        host.send(script, chunks, what=f"install etcd {step.version}")
+        site.push(step.host, script, chunks, what=f"install etcd {step.version}")
     return f"sha256 {release.sha256[:12]}"
 
 

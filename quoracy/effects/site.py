@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from quoracy.errors import CommandFailed, LeaseHeld
 from quoracy.home import Home
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
-from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver, resolve
 from quoracy.spec.etcd import EtcdCluster, ReleaseSourceSpec
@@ -42,18 +41,22 @@ class EtcdSite:
         """Run a changing script on a host, under the cluster's lock there; returns its output."""
         body = guarded(self.guard, script)
         result = self.pool[host].run(body, what=what, timeout=timeout, check=False)
-        raise_refusal(self.guard, host, result)
+        stderr = result.stderr.decode("utf-8", "replace")
+        _raise_refusal(self.guard, host, result.exit_code)
         if result.exit_code:
-            raise CommandFailed(
-                what,
-                where=host,
-                exit_code_remote=result.exit_code,
-                stderr=result.stderr.decode("utf-8", "replace"),
-            )
+            raise CommandFailed(what, where=host, exit_code_remote=result.exit_code, stderr=stderr)
         return result.stdout
 
+    def push(self, host: str, script: str, chunks: Iterable[bytes], *, what: str) -> None:
+        """Run a changing script that reads the chunks, under the cluster's lock there."""
+        try:
+            self.pool[host].send(guarded(self.guard, script), chunks, what=what)
+        except CommandFailed as error:
+            _raise_refusal(self.guard, host, error.exit_code_remote)
+            raise
 
-def raise_refusal(guard: Guard, host: str, result: Result) -> None:
+
+def _raise_refusal(guard: Guard, host: str, exit_code: int) -> None:
     """Tell a refusal by the host's guard from a failure of the script itself.
 
     Raises:
@@ -64,9 +67,9 @@ def raise_refusal(guard: Guard, host: str, result: Result) -> None:
         FENCED: "a later operation has already acted there, so this one may no longer act",
         HELD: "another operation acted there within the last minute",
     }
-    if result.exit_code in reasons:
+    if exit_code in reasons:
         raise LeaseHeld(
-            reasons[result.exit_code],
+            reasons[exit_code],
             where=host,
             next_step=f"see `quoracy status {guard.cluster}`, and run again when it has ended",
         )

@@ -126,3 +126,5 @@ def lint_extra_keys(version: str, extra: Mapping[str, Any]) -> None:
         # bool is an int in Python, and etcd dies on a bool where it wants a number.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ValueError(f"etcd.extra: {key} must be of type {kind.__name__}, not {value!r}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise ValueError(f"etcd.extra: {key} must be a list of texts, not {value!r}")

@@ -11,6 +11,7 @@ from quoracy.errors import UsageError
 from quoracy.spec.etcd import EtcdCluster
 
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
 
 
 def parse_cluster(text: str, *, source: str) -> EtcdCluster:
@@ -45,8 +46,13 @@ def _load(text: str, source: str) -> tuple[yaml.Node, Any]:
     if len(text.encode()) > MAX_BYTES:
         raise UsageError(f"the file is larger than {MAX_BYTES} bytes", where=source)
     try:
+        depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             _require_plain(event, source)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # the parser's time grows with the square of it
+                raise UsageError("the file is nested too deeply for a cluster", where=source)
         root = yaml.compose(text, yaml.SafeLoader)
         # ValueError: numbers, dates and characters that exist in YAML and not in Python.
         data = yaml.safe_load(text)

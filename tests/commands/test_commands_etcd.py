@@ -70,16 +70,16 @@ def test_install_release() -> None:
         etcd.install_release(DEMO, "3.5.16", "ab12")
         == """set -eu
 mkdir -p -m 0755 /opt/etcd
-rm -rf /opt/etcd/.3.5.16.incoming
-mkdir -m 0755 /opt/etcd/.3.5.16.incoming
-tar -xzf - -C /opt/etcd/.3.5.16.incoming --strip-components=1 --no-same-owner
-chown -R root:root /opt/etcd/.3.5.16.incoming
-chmod -R u+rwX,go+rX,go-w /opt/etcd/.3.5.16.incoming
-"/opt/etcd/.3.5.16.incoming/etcd" --version | grep -q -x "etcd Version: 3.5.16"
-echo ab12 > /opt/etcd/.3.5.16.incoming/.quoracy-sha256
-sync -f /opt/etcd/.3.5.16.incoming
+rm -rf /opt/etcd/.3.5.16.demo.incoming
+mkdir -m 0755 /opt/etcd/.3.5.16.demo.incoming
+tar -xzf - -C /opt/etcd/.3.5.16.demo.incoming --strip-components=1 --no-same-owner
+chown -R root:root /opt/etcd/.3.5.16.demo.incoming
+chmod -R u+rwX,go+rX,go-w /opt/etcd/.3.5.16.demo.incoming
+"/opt/etcd/.3.5.16.demo.incoming/etcd" --version | grep -q -x "etcd Version: 3.5.16"
+echo ab12 > /opt/etcd/.3.5.16.demo.incoming/.quoracy-sha256
+sync -f /opt/etcd/.3.5.16.demo.incoming
 if [ -e /opt/etcd/3.5.16 ] && [ ! -e /opt/etcd/3.5.16/.quoracy-sha256 ]; then rm -rf /opt/etcd/3.5.16; fi
-if [ -e /opt/etcd/3.5.16 ]; then rm -rf /opt/etcd/.3.5.16.incoming; else mv -T /opt/etcd/.3.5.16.incoming /opt/etcd/3.5.16; fi
+if [ -e /opt/etcd/3.5.16 ]; then rm -rf /opt/etcd/.3.5.16.demo.incoming; else mv -T /opt/etcd/.3.5.16.demo.incoming /opt/etcd/3.5.16; fi
 """
     )
 

@@ -25,6 +25,7 @@ def make_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
     def make(name: str = "scene", hosts: tuple[int, ...] = (1, 2, 3), **settings: Any) -> Site:
         names = tuple(f"{lab.name}-{number}" for number in hosts)
         site = Site(lab, tmp_path_factory.mktemp(name), name, names, settings=settings)
+        site.raze()  # a session that was cut off may have left something behind
         site.apply()
         sites.append(site)
         return site

@@ -1,4 +1,4 @@
-"""A deploy in a process of its own that kills itself at a step; run by the scenarios, not a test."""
+"""A deploy in a process of its own, which may kill itself at a step; run by the scenarios, no test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 
 from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 from quoracy.effects.site import EtcdSite
+from quoracy.errors import QuoracyError
 from quoracy.operate.run import Asked
 from quoracy.plan.plan import Step
 
@@ -20,7 +21,7 @@ def die() -> None:
 
 
 def main() -> None:
-    """Deploy, and die `before`, `during` or `after` the given step of the given host."""
+    """Deploy and say how it ended, or die `before`, `during` or `after` the given step of a host."""
     given = json.load(sys.stdin)
     with open_etcd_deploy(Wanted(given["cluster"])) as deploy:
         carry_out = deploy.apply_step
@@ -28,7 +29,7 @@ def main() -> None:
         def apply_step(step: Step, site: EtcdSite) -> str:
             sys.stdout.write(f"{step.host} {step.name}\n")
             sys.stdout.flush()
-            chosen = (step.name, step.host) == (given["step"], given["host"])
+            chosen = (step.name, step.host) == (given.get("step"), given.get("host"))
             if chosen and given["when"] == "before":
                 die()
             if chosen and given["when"] == "during":
@@ -39,7 +40,12 @@ def main() -> None:
             return told
 
         deploy.apply_step = apply_step
-        deploy.run(deploy.plan(), Asked(by="tester", origin="terminal on scenarios"))
+        try:
+            report = deploy.run(deploy.plan(), Asked(by="tester", origin="terminal on scenarios"))
+        except QuoracyError as error:
+            sys.stdout.write(f"{type(error).__name__} {error.what!r} at {error.where}\n")
+        else:
+            sys.stdout.write(f"{report.outcome}\n")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Site:
     hosts: tuple[str, ...]
     version: str = OLD
     settings: dict[str, Any] = field(default_factory=dict)
+    deployed: tuple[str, dict[str, Any]] = ("", {})
 
     @property
     def home(self) -> Home:
@@ -116,6 +117,12 @@ class Site:
             db.close()
         return cluster
 
+    def back(self) -> None:
+        """Apply the spec that was deployed last again."""
+        self.version, settings = self.deployed
+        self.settings = dict(settings)
+        self.apply()
+
     def plan(self, **wanted: Any) -> Plan:
         """What etcd-deploy would do."""
         with open_etcd_deploy(Wanted(self.name, **wanted), self.home) as deploy:
@@ -134,7 +141,10 @@ class Site:
                     return carry_out(step, site)
 
                 deploy.apply_step = apply_step
-            return deploy.run(deploy.plan(), ASKED)
+            report = deploy.run(deploy.plan(), ASKED)
+            if report.outcome == "done":
+                self.deployed = self.version, dict(self.settings)
+            return report
 
     def deploy_killed(self, step: str, host: str, when: str) -> list[str]:
         """Run etcd-deploy in a child process that is killed by SIGKILL at a step.
@@ -142,17 +152,28 @@ class Site:
         Returns:
             The steps that it began, as "host step".
         """
-        given = {"cluster": self.name, "step": step, "host": host, "when": when}
-        child = subprocess.run(
+        child = self._child({"step": step, "host": host, "when": when})
+        assert child.returncode == -9, (child.returncode, child.stdout, child.stderr)
+        return child.stdout.splitlines()
+
+    def deploy_elsewhere(self) -> str:
+        """Run etcd-deploy in another process; what it printed: its steps and how it ended."""
+        return self._child({}).stdout
+
+    def _child(self, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             (sys.executable, str(CHILD)),
-            input=json.dumps(given).encode(),
-            env={"QUORACY_HOME": str(self.home.path), "HOME": str(self.place), "PATH": "/usr/bin:/bin"},
+            input=json.dumps({"cluster": self.name, **given}),
+            env={
+                "QUORACY_HOME": str(self.home.path),
+                "HOME": str(self.place),
+                "PATH": "/usr/bin:/bin",
+            },
             capture_output=True,
+            text=True,
             check=False,
             timeout=120,
         )
-        assert child.returncode == -9, (child.returncode, child.stdout, child.stderr.decode())
-        return child.stdout.decode().splitlines()
 
     def shell(self, host: str, script: str) -> str:
         """Output of a script on a host, past SSH; fails when it exits non-zero."""

@@ -133,7 +133,7 @@ def test_the_key_of_the_authority_stays_on_the_controller(site: Site) -> None:
     assert (directory / "ca.key").stat().st_mode & 0o777 == 0o600
     body = (directory / "ca.key").read_text().splitlines()[1]
     for found in site.everywhere(
-        f"grep -rlF {body} /etc /var/lib /opt /run /root /tmp 2>/dev/null || true"
+        f"grep -rlF {body} /etc /var/lib/etcd /var/lib/quoracy /run /root /tmp 2>/dev/null || true"
     ).values():
         assert found == ""
 
@@ -209,7 +209,7 @@ def test_changed_backup_settings_restart_nothing(site: Site) -> None:
     report = site.deploy()
     assert report.outcome == "nothing_to_do"
     assert site.traces() == before
-    site.apply(backup=None)
+    site.back()
 
 
 def test_what_only_the_first_start_reads_restarts_nothing(site: Site) -> None:

@@ -31,9 +31,9 @@ def untouched_but_for_the_guard(site: Site, before) -> bool:
 @pytest.fixture(autouse=True)
 def settled(site: Site) -> Iterator[None]:
     """Each test begins and ends with the spec as it runs, and three healthy members."""
-    site.apply(etcd=None, backup=None)
+    site.back()
     yield
-    site.apply(etcd=None, backup=None)
+    site.back()
     site.require_healthy()
     assert site.plan().kind == "nothing"
 
@@ -187,7 +187,7 @@ def test_a_change_with_a_member_down_brings_that_one_first(site: Site) -> None:
     assert members(plan)[0] == host
     assert plan.before
     assert plan.before[0].host != host
-    site.apply(etcd=None)
+    site.back()
     assert site.deploy().outcome == "done"
 
 
@@ -200,7 +200,7 @@ def test_a_change_without_quorum_is_refused(site: Site) -> None:
     with pytest.raises(Refused):
         site.deploy()
     assert site.traces() == before
-    site.apply(etcd=None)
+    site.back()
     assert site.deploy().outcome == "done"
 
 

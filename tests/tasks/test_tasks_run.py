@@ -104,7 +104,7 @@ def test_secrets_are_neither_in_logs_nor_states_nor_artifacts(
     def leak() -> Report:
         secret = secret_resolvers()["env"]("QUORACY_TEST_BUCKET")
         get_run_logger().warning("a script said: %s and %s", KEY, secret)
-        return in_run(task(name="leak", cache_policy=NO_CACHE), lambda: fail(secret))
+        return in_run(task(name="leak", cache_policy=NO_CACHE), lambda: fail(secret), str)
 
     def fail(secret: str) -> Report:
         get_run_logger().warning("in a task: %s %s", KEY, secret)
@@ -128,7 +128,7 @@ def test_a_failing_task_acts_once_and_tells_its_error_without_a_traceback() -> N
         raise Refused("no", where="demo-1")
 
     def run() -> Report:
-        in_run(task(name="step", task_run_name="demo-1: stop", cache_policy=NO_CACHE), act)
+        in_run(task(name="step", task_run_name="demo-1: stop", cache_policy=NO_CACHE), act, str)
         raise AssertionError("the error was lost")
 
     state = operation(run)
@@ -144,7 +144,7 @@ def test_the_same_question_is_asked_again_never_answered_from_a_cache() -> None:
 
     def run() -> Report:
         ask = task(name="ask", cache_policy=NO_CACHE, persist_result=False)
-        assert [in_run(ask, lambda: next(answers)) for _ in range(2)] == ["first", "second"]
+        assert [in_run(ask, lambda: next(answers), str) for _ in range(2)] == ["first", "second"]
         return Report("0123abcd", "done", PLAN)
 
     state = operation(run)
