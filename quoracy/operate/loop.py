@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from typing import Protocol
 
 from quoracy.errors import LeaseHeld, PlanChanged, QuoracyError, RollbackFailed, RolledBack
@@ -90,8 +89,10 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
 
 
 def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
-    """Steps of different hosts side by side, of one host in order; the first error wins."""
-    by_host = [list(own) for _, own in groupby(steps, key=lambda step: step.host)]
+    """Steps of different hosts side by side, of one host in order; the first error wins, but for LeaseHeld."""
+    by_host: dict[str, list[Step]] = {}
+    for step in steps:
+        by_host.setdefault(step.host, []).append(step)
 
     def take_all(own: list[Step]) -> None:
         for step in own:
@@ -99,10 +100,14 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
 
     with ThreadPoolExecutor(HOSTS_AT_ONCE, "step") as threads:
         # Each call sees the caller's context: the run that it belongs to lives there.
-        calls = [threads.submit(contextvars.copy_context().run, take_all, own) for own in by_host]
+        calls = [
+            threads.submit(contextvars.copy_context().run, take_all, own)
+            for own in by_host.values()
+        ]
     errors = [error for call in calls if (error := call.exception()) is not None]
-    if errors:
-        raise errors[0]
+    # Whoever else acts here now must not be fought with by putting back, whatever failed beside.
+    for error in sorted(errors, key=lambda error: not isinstance(error, LeaseHeld)):
+        raise error
 
 
 def _put_back(

@@ -66,7 +66,7 @@ def _load(text: str, source: str) -> tuple[yaml.Node, Any]:
 
 def _require_plain(event: yaml.Event, source: str) -> None:
     """No anchors, aliases (they expand without bound) and tags: no cluster needs them."""
-    place = f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}"
+    place = _place(event.start_mark)
     if getattr(event, "anchor", None) is not None:
         raise UsageError(f"{place}: anchors and aliases are not allowed", where=source)
     if getattr(event, "tag", None) is not None:
@@ -80,9 +80,7 @@ def _require_unique_keys(node: yaml.Node, source: str) -> None:
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                mark = key.start_mark
-                place = f"line {mark.line + 1}, column {mark.column + 1}"
-                raise UsageError(f"{place}: {name} is given twice", where=source)
+                raise UsageError(f"{_place(key.start_mark)}: {name} is given twice", where=source)
             seen.add(name)
             _require_unique_keys(value, source)
     elif isinstance(node, yaml.SequenceNode):
@@ -93,9 +91,12 @@ def _require_unique_keys(node: yaml.Node, source: str) -> None:
 def _describe(detail: Any, root: yaml.Node) -> str:
     location = tuple(detail["loc"])
     field = ".".join(str(part) for part in location) or "cluster"
-    mark = _position(root, location)
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"line {mark.line + 1}, column {mark.column + 1}: {field}: {message}"
+    return f"{_place(_position(root, location))}: {field}: {message}"
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _position(node: yaml.Node, location: tuple[Any, ...]) -> Any:

@@ -158,7 +158,9 @@ def test_every_roll_converges_within_the_laws(
     setting = setting_of(count, downtime)
     known = set(KINDS.values())
     tried = done = refused = stopped = interrupted = 0
-    kinds = tuple(KINDS) if count < 5 else ("old", "new", "switched", "down-old", "down-new", "cut-old")
+    kinds = (
+        tuple(KINDS) if count < 5 else ("old", "new", "switched", "down-old", "down-new", "cut-old")
+    )
     for world in worlds(count, kinds):
         tried += 1
         plan = plan_of(setting, world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_at_version_checks_the_keys_again() -> None:
 
 def test_a_spec_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        spec().name = "other"
+        setattr(spec(), "name", "other")  # noqa: B010
 
 
 def test_ssh_defaults() -> None:
@@ -120,8 +121,6 @@ def test_the_schema_accepts_what_the_model_accepts() -> None:
 
 
 def _errors(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> list[str]:
-    import re
-
     if "$ref" in schema:
         return _errors(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], value, root)
     if "anyOf" in schema:

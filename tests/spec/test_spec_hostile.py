@@ -7,6 +7,7 @@ each accepted one is rendered, too, and must stay one value there.
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,7 +82,7 @@ HOSTILE = [
     "a\u0000b",
     "\u202egnp.sh",
     "é",
-    "１２",
+    "\uff11\uff12",
     "",
     " ",
     "{{ 7*7 }}",
@@ -93,21 +94,19 @@ HOSTILE = [
 ]
 
 
-def text_fields(
-    schema: dict[str, Any], value: Any, path: tuple[Any, ...] = ()
-) -> Iterator[tuple[Any, ...]]:
+def text_fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths of all texts in FULL; that FULL has every text field is tested below."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from text_fields(schema, inner, (*path, key))
+            yield from text_fields(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from text_fields(schema, inner, (*path, index))
+            yield from text_fields(inner, (*path, index))
     elif isinstance(value, str):
         yield path
 
 
-FIELDS = list(text_fields({}, FULL))
+FIELDS = list(text_fields(FULL))
 
 
 def filled(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
@@ -143,12 +142,8 @@ def test_the_example_has_every_text_field_of_the_model() -> None:
 @pytest.mark.parametrize("path", FIELDS, ids=lambda p: ".".join(map(str, p)))
 def test_hostile_text(path: tuple[Any, ...], value: str) -> None:
     text = yaml.safe_dump(filled(path, value), allow_unicode=True)
-    try:
-        cluster = parse_cluster(text, source="cluster.yaml")
-    except UsageError as error:
-        assert error.where == "cluster.yaml"
-        return
-    assert_stays_one_value(cluster)
+    with suppress(UsageError):
+        assert_stays_one_value(parse_cluster(text, source="cluster.yaml"))
 
 
 def assert_stays_one_value(cluster: EtcdCluster) -> None:
@@ -167,7 +162,7 @@ def assert_stays_one_value(cluster: EtcdCluster) -> None:
     for forbidden in ("touch /tmp/x", "reboot", "ExecStart=/bin/sh", "${HOME}", "{{", ".."):
         assert forbidden not in words
         assert forbidden not in made.pre_start
-        assert forbidden not in made.unit.replace("${", "${")
+        assert forbidden not in made.unit
     assert ssh_targets(cluster, default_known_hosts="/kh")[0].name == cluster.hosts[0].name
 
 

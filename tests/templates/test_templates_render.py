@@ -16,6 +16,7 @@ import pytest
 import yaml
 from etcd_factories import CLUSTER_ID, TOKEN, spec
 
+from quoracy.spec.etcd import EtcdCluster
 from quoracy.templates.render import bootstrap_config, render_generation
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -89,7 +90,7 @@ def test_the_corruption_check_is_named_as_the_version_knows_it(version: str, key
 
 def test_ipv6_addresses_are_bracketed() -> None:
     hosts = [{"name": "demo-1", "address": "2001:db8::1", "peer_address": "2001:db8::2"}]
-    cluster = spec(1, hosts=hosts)
+    cluster = EtcdCluster.model_validate({**spec(1).model_dump(), "hosts": hosts})
     config = yaml.safe_load(render_generation(cluster, cluster.hosts[0]).config)
     assert config["advertise-client-urls"] == "https://[2001:db8::1]:2379"
     assert config["listen-peer-urls"] == "https://[2001:db8::2]:2380"

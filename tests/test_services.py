@@ -1,0 +1,168 @@
+"""`quoracy up` end to end: a real server and runner, runs here and through the runner, `down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from controller import home_in, port_nobody_listens_on, record, spec_text
+
+from quoracy.errors import UsageError
+from quoracy.home import Home
+from quoracy.services import (
+    RUNNER,
+    SERVER,
+    deployments_of,
+    prefect_environment,
+    read_service,
+    server_url,
+    start_server,
+    stop,
+)
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def test_without_any_server_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no Prefect server runs here") as caught:
+        server_url(home_in(tmp_path), {})
+    assert "quoracy up" in caught.value.next_step
+
+
+def test_a_port_that_is_taken_is_a_usage_error_and_starts_nothing(tmp_path: Path) -> None:
+    home = home_in(tmp_path)
+    with port_nobody_listens_on() as port, pytest.raises(UsageError, match="is taken"):
+        start_server(home, port)
+    assert read_service(home, SERVER) is None
+
+
+def test_a_record_of_another_process_with_the_same_id_is_no_service(tmp_path: Path) -> None:
+    home = home_in(tmp_path)
+    home.run.mkdir()
+    content = {"name": SERVER, "pid": os.getpid(), "started": 1, "url": "http://127.0.0.1:1"}
+    (home.run / "server.json").write_text(json.dumps(content))
+    assert read_service(home, SERVER) is None
+    assert stop(home, SERVER) is False
+
+
+def test_the_environment_sends_nothing_away_and_keeps_the_audit_log(tmp_path: Path) -> None:
+    environment = prefect_environment(home_in(tmp_path), "http://127.0.0.1:4200")
+    assert environment["DO_NOT_TRACK"] == "1"
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_EVENTS_RETENTION_PERIOD"] == "P365D"
+
+
+def test_the_deployments_are_those_of_prefect_yaml() -> None:
+    assert {"etcd-deploy", "etcd-create", "etcd-upgrade"} <= deployments_of(CHECKOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A controller whose services run."""
+
+    home: Home
+    environment: Mapping[str, str]
+    port: int
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("quoracy")
+        done = subprocess.run(
+            (str(program), *arguments),
+            env=self.environment,
+            cwd=self.home.path,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    def pids(self) -> list[int]:
+        services = (read_service(self.home, name) for name in (SERVER, RUNNER))
+        return [service.pid for service in services if service]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there; one that has ended and waits for its parent is not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`quoracy up` on a free port, with the cluster demo, whose hosts do not answer."""
+    directory = tmp_path_factory.mktemp("up")
+    home = home_in(directory)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "QUORACY_"))}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    controller = Up(home, {**kept, "QUORACY_HOME": str(home.path)}, port)
+    with port_nobody_listens_on() as closed:
+        record(home, spec_text(directory, closed))
+        started = controller.call("up", "--port", str(port))
+        try:
+            assert started.returncode == 0, started.stderr
+            assert f"server: http://127.0.0.1:{port}" in started.stdout
+            yield controller
+        finally:
+            controller.call("down")
+
+
+@pytest.mark.prefect
+def test_a_second_up_starts_nothing(up: Up) -> None:
+    before = up.pids()
+    again = up.call("up")
+    assert again.returncode == 0
+    assert "starting" not in again.stdout
+    assert "runner: serves etcd-create, etcd-deploy, etcd-upgrade" in again.stdout
+    assert (len(before), up.pids()) == (2, before)
+    assert "✓ Prefect server" in up.call("doctor").stdout
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("how", [(), ("--submit",)], ids=["here", "through the runner"])
+def test_a_run_ends_alike_here_and_through_the_runner(up: Up, how: tuple[str, ...]) -> None:
+    ended = up.call("etcd-deploy", "demo", "--json", *how)
+    assert ended.returncode == 3, ended.stderr
+    told = json.loads(ended.stdout)
+    assert (told["state"], told["exit_code"]) == ("Refused", 3)
+    assert told["flow_run"].startswith(f"http://127.0.0.1:{up.port}/runs/flow-run/")
+    shown = up.call("etcd-deploy", "demo", *how)
+    assert shown.returncode == 3
+    assert "Refused: " in shown.stdout
+    latest = json.loads(up.call("history", "--limit", "1", "--json").stdout)[0]
+    assert (latest["outcome"], latest["origin"].split(",")[0]) == ("refused", "terminal")
+
+
+@pytest.mark.prefect
+def test_the_key_of_the_servers_secrets_is_its_owners_alone(up: Up) -> None:
+    assert (up.home.path / "prefect-encryption-key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.prefect
+def test_without_its_runner_submit_says_so_and_down_stops_the_rest(up: Up) -> None:
+    runner = read_service(up.home, RUNNER)
+    assert runner is not None
+    assert stop(up.home, RUNNER)
+    refused = up.call("etcd-deploy", "demo", "--submit")
+    assert refused.returncode == 2
+    assert "no runner is there" in refused.stderr
+    server = read_service(up.home, SERVER)
+    assert server is not None
+    assert up.call("down").stdout == "runner: was not running\nserver: stopped\n"
+    assert not runs(runner.pid)
+    assert not runs(server.pid)
+    afterwards = up.call("etcd-deploy", "demo")
+    assert afterwards.returncode == 2
+    assert "run `quoracy up`" in afterwards.stderr
