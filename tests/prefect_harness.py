@@ -34,7 +34,7 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
-def ask(path: str, **body: Any) -> list[dict[str, Any]]:
+def ask(path: Any, **body: Any) -> list[dict[str, Any]]:
     """The answer of one of the API's filters.
 
     Not by the client's read_logs, read_task_runs and so on: they send nulls for what is not given,

@@ -8,7 +8,7 @@ state met on the way is one of those that are tried.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations_with_replacement
 from threading import RLock
@@ -44,11 +44,16 @@ class _Silent:
 
 @dataclass
 class _Work:
-    """The loop's view of a world; `fail_at` is the place of the step that does not succeed."""
+    """The loop's view of a world; `fail_at` is the place of the step that does not succeed.
+
+    `cut_at`: after so many steps, this member loses its network.
+    """
 
     setting: Setting
     world: World
     fail_at: int | None = None
+    cut_at: tuple[int, int] | None = None
+    violations: list[Violation] = field(default_factory=list)
     taken: list[Step] = field(default_factory=list)
     waiting: list[Step] | None = None
     lock: RLock = field(default_factory=RLock)
@@ -75,8 +80,14 @@ class _Work:
         if step.name == "await-member" and self.waiting is not None:
             self.waiting.append(step)
             return
-        self.world = apply(self.setting, self.world, step)
+        try:
+            self.world = apply(self.setting, self.world, step)
+        except Violation as violation:
+            self.violations.append(violation)
+            raise
         self.met.append(self.world)
+        if self.cut_at is not None and self.cut_at[0] == len(self.taken):
+            self.world = _cut_off(self.world, self.cut_at[1])
 
     def enter(self, group: Group, body: Callable[[], None]) -> None:
         # Side by side, one member waits while the others start: waiting ends with the group.
@@ -226,6 +237,34 @@ def test_a_roll_that_fails_at_any_step_is_put_back_and_the_next_one_converges(
             assert as_wanted(again.world)
     say(f"{count} members: {tried} failing steps")
     assert tried
+
+
+def _cut_off(world: World, index: int) -> World:
+    members = list(world.members)
+    members[index] = replace(members[index], cut=True)
+    return replace(world, members=tuple(members)).with_leader()
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_member_that_is_lost_on_the_way_stops_the_roll_before_the_quorum_is(
+    count: int, say: Callable[[str], None]
+) -> None:
+    """After any step any member may lose its network: the gate must see it before the next stop."""
+    setting = setting_of(count)
+    tried = stopped = 0
+    for world in worlds(count, ("old", "new", "down-old")):
+        plan = plan_of(setting, world)
+        if plan.refused:
+            continue
+        for place in range(1, len(list(plan.steps)) + 1):
+            for victim in range(count):
+                tried += 1
+                work = _Work(setting, world, cut_at=(place, victim))
+                error = carry(work)
+                stopped += error is not None
+                assert work.violations == [], (world, place, victim, error)
+    say(f"{count} members: {tried} times a member was lost, {stopped} rolls stopped")
+    assert 0 < stopped < tried
 
 
 def _known_form(member: Kind) -> Kind:

@@ -65,7 +65,7 @@ def test_no_key_is_both_managed_and_free(version: str) -> None:
 def test_at_version_checks_the_keys_again() -> None:
     cluster = spec(etcd={"extra": {"experimental-max-learners": 2}})
     assert cluster.at_version("3.6.14").version == "3.6.14"
-    with pytest.raises(ValidationError, match="3.7.1 calls it max-learners"):
+    with pytest.raises(ValidationError, match=r"3\.7\.1 calls it max-learners"):
         cluster.at_version("3.7.1")
     with pytest.raises(ValidationError):
         cluster.at_version("latest")

@@ -7,8 +7,8 @@ each accepted one is rendered, too, and must stay one value there.
 from __future__ import annotations
 
 import subprocess
-from contextlib import suppress
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
