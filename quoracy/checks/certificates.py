@@ -52,7 +52,7 @@ def check_certificates(
             )
         ]
     verdicts += _differences(host, facts, wanted, rotate)
-    for name in files:
+    for name in ("ca.pem", *files):
         try:
             certificate = read_certificate(facts.certificates[name])
         except UsageError as error:

@@ -56,8 +56,9 @@ def install_release(cluster: EtcdCluster, version: str, sha256: str) -> str:
         f'"{incoming}/etcd" --version | grep -q -x "etcd Version: {version}"',
         f"echo {sha256} > {incoming}/{RELEASE_MARKER}",
         ("sync", "-f", incoming),
-        # A directory without the marker is what a killed run left behind.
-        f"if [ -e {directory} ] && [ ! -e {directory}/{RELEASE_MARKER} ]; then rm -rf {directory}; fi",
+        # The marker is in place before the rename, so a directory without it is somebody else's.
+        f"if [ -e {directory} ] && [ ! -e {directory}/{RELEASE_MARKER} ]; then "
+        f"echo '{directory} was not made by Quoracy; move it away or set directories.bin' >&2; exit 1; fi",
         f"if [ -e {directory} ]; then rm -rf {incoming}; else mv -T {incoming} {directory}; fi",
     )
 
@@ -99,12 +100,15 @@ def switch_generation(cluster: EtcdCluster, identity: str) -> str:
     return script(
         ("test", "-e", f"{directory}/etcd.yaml"),
         ("test", "-x", f"{directory}/release/etcd"),
+        # Reading all units again takes a tenth of a second, while the member is down.
+        f'if [ "$(cat {directory}/unit)" != "$(cat {unit} 2>/dev/null)" ]; then',
         ("cp", f"{directory}/unit", f"{unit}.quoracy-new"),
         ("sync", f"{unit}.quoracy-new"),
         ("mv", "-f", "-T", f"{unit}.quoracy-new", unit),
         ("systemctl", "daemon-reload"),
-        # Last, because it is what says that the switch is complete: killed before it, the next run
-        # switches again, so that systemd never starts from a unit that it has not read.
+        f'elif [ "$(systemctl show -P NeedDaemonReload {cluster.unit})" = yes ]; then',
+        ("systemctl", "daemon-reload"),
+        "fi",
         link(f"generations/{identity}", f"{cluster.config_dir}/current"),
     )
 
@@ -114,7 +118,9 @@ def start_member(cluster: EtcdCluster) -> str:
     return script(
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
         ("systemctl", "enable", "--quiet", cluster.unit),
-        ("systemctl", "start", cluster.unit),
+        # systemd only says that it failed; why stands in the member's own last lines.
+        f"systemctl start {cluster.unit} 2>/dev/null || {{ "
+        f"journalctl -u {cluster.unit} -n 8 --no-pager -o cat >&2; exit 1; }}",
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 LOCK_BUSY, FENCED, HELD = 75, 76, 77  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
 HOLD_SECONDS = 60
+SETTLE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,9 @@ class Guard:
     """Who acts on the cluster: presented to the host by each changing script.
 
     Attributes:
-        successor_of: A holder that the database knows to be dead; the host need not wait for it.
+        successor_of: Holders, separated by spaces, that the database knows to act no more; a host
+            that knows one of them last need not wait. Several, because the second of two processes
+            that died may not have got to every host.
     """
 
     cluster: str
@@ -37,20 +40,37 @@ def state_dir(cluster: str) -> str:
 def guarded(guard: Guard, body: str) -> str:
     """The script, run only while holding the host's lock and only when not fenced off."""
     return f"""{_enter(guard)}
+{_remember(guard, f"{shlex.quote(guard.holder)} {guard.fence} $now")}
 {body}"""
 
 
 def released(guard: Guard) -> str:
-    """Script that says the holder has ended: the next one need not wait; the number stays."""
-    return guarded(
-        guard, f"printf '%s %s 0\\n' - {guard.fence} > {state_dir(guard.cluster)}/fence\n"
-    )
+    """Script that says the holder has ended: the next one need not wait; the number stays.
+
+    A host that knows another holder last is left alone: who was refused there must not raise the
+    number under the one who acts.
+    """
+    return f"""{_enter(guard)}
+[ "$seen_holder" = {shlex.quote(guard.holder)} ] || exit 0
+{_remember(guard, f"- {guard.fence} 0")}
+"""
+
+
+def settled(cluster: str) -> str:
+    """Script that ends when no script of a dead operation runs on the host any more; changes nothing."""
+    lock = shlex.quote(f"{state_dir(cluster)}/lock")
+    return f"[ ! -e {lock} ] || flock -s -w {SETTLE_SECONDS} {lock} true\n"
+
+
+def _remember(guard: Guard, line: str) -> str:
+    fence = shlex.quote(f"{state_dir(guard.cluster)}/fence")
+    return f"echo {line} > {fence}.new\nmv -f {fence}.new {fence}"
 
 
 def _enter(guard: Guard) -> str:
     directory = shlex.quote(state_dir(guard.cluster))
     holder = shlex.quote(guard.holder)
-    dead = shlex.quote(guard.successor_of)
+    dead = shlex.quote(f" {guard.successor_of} ")
     return f"""set -eu
 mkdir -p -m 0700 {directory}
 exec 9>>{directory}/lock
@@ -61,10 +81,12 @@ if [ -s {directory}/fence ]; then
 fi
 now=$(date +%s)
 [ "$seen_fence" -le {guard.fence} ] || {{ echo "fenced: $seen_holder $seen_fence" >&2; exit {FENCED}; }}
-if [ -n "$seen_holder" ] && [ "$seen_holder" != {holder} ] \
-    && [ "$seen_holder" != {dead} ] && [ $((now - seen_time)) -lt {HOLD_SECONDS} ]; then
-    echo "held: $seen_holder $seen_fence" >&2
-    exit {HELD}
-fi
-printf '%s %s %s\\n' {holder} {guard.fence} "$now" > {directory}/fence.new
-mv -f {directory}/fence.new {directory}/fence"""
+case {dead} in
+    *" $seen_holder "*) ;;
+    *)
+        if [ -n "$seen_holder" ] && [ "$seen_holder" != {holder} ] \
+            && [ $((now - seen_time)) -lt {HOLD_SECONDS} ]; then
+            echo "held: $seen_holder $seen_fence" >&2
+            exit {HELD}
+        fi ;;
+esac"""

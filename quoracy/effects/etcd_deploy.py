@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,8 +12,10 @@ from pydantic import ValidationError
 
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
-from quoracy.commands.guard import Guard, released
+from quoracy.commands.guard import SETTLE_SECONDS, Guard, released, settled
 from quoracy.db.clusters import get_cluster
+from quoracy.db.holder import this_process
+from quoracy.db.lease import get_lease, is_live
 from quoracy.db.session import Database, open_database
 from quoracy.effects.certificates import wanted_certificates
 from quoracy.effects.etcd_steps import apply_etcd_step
@@ -86,6 +86,7 @@ class EtcdDeploy:
 
     def plan(self) -> Plan:
         """Look and decide, with the entry validations of the action."""
+        self._let_the_dead_finish()
         return plan_etcd_deploy(self.cluster, self.gather(), self.request)
 
     def run(self, plan: Plan, asked: Asked) -> Report:
@@ -107,6 +108,15 @@ class EtcdDeploy:
                 return apply_plan(self.db, plan, work, operation)
             finally:
                 work.let_go()
+
+    def _let_the_dead_finish(self) -> None:
+        """Wait for what a dead process has left running on the hosts: facts seen meanwhile go stale."""
+        lease = get_lease(self.db, self.cluster.name)
+        if lease is not None and not is_live(lease, this_process(), self.db.now()):
+            script, limit = settled(self.cluster.name), SETTLE_SECONDS + 10.0
+            self.pool.each(
+                lambda host: host.run(script, what="let it settle", timeout=limit, check=False)
+            )
 
     def _highest_fence(self) -> int:
         heard = self.facts.heard.values() if self.facts else ()
@@ -203,9 +213,3 @@ def open_etcd_deploy(wanted: Wanted, home: Home | None = None) -> Iterator[EtcdD
             yield EtcdDeploy(wanted, cluster, pool, home, db, request)
     finally:
         db.close()
-
-
-def asked_from_terminal() -> Asked:
-    """Whoever sits at this terminal."""
-    user = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
-    return Asked(by=user, origin=f"terminal on {socket.gethostname()}")

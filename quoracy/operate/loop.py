@@ -69,10 +69,13 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
     work.gate(group)
     acted: list[Step] = done if whole else []
 
-    def take(step: Step) -> None:
+    def act(step: Step) -> str:
         # Noted before it acts: a step that failed half-way has to be put back, too.
         acted.append(step)
-        journal.step(step, work.apply)
+        return work.apply(step)
+
+    def take(step: Step) -> None:
+        journal.step(step, act)
 
     try:
         if group.parallel:
@@ -113,21 +116,30 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
 def _put_back(
     acted: list[Step], group: Group, work: Work, journal: Journal, error: BaseException
 ) -> None:
-    """Undo the steps, newest first, and raise what became of it."""
+    """Undo the steps, newest first, and raise what became of it.
+
+    A host where putting back fails is left as it is then; the other hosts are still put back.
+    """
     undo = [back for step in reversed(acted) for back in step.undo]
     if not undo:
         raise error
-    what = error.what if isinstance(error, QuoracyError) else f"stopped by {error!r}"
-    where = error.where if isinstance(error, QuoracyError) else group.title
+    failures: dict[str, str] = {}
     for step in undo:
+        if step.host in failures:
+            continue
         try:
             journal.undo(step, group.title, work.apply)
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
-            raise RollbackFailed(
-                f"{what}; and putting back failed at {step.host}: {step.title}: {failure}",
-                where=where,
-                next_step="look at that host now; run the same command again once it is reachable",
-            ) from error
+            failures[step.host] = f"{step.title}: {failure}"
+    what = error.what.rstrip(".") if isinstance(error, QuoracyError) else f"stopped by {error!r}"
+    where = error.where if isinstance(error, QuoracyError) else group.title
+    if failures:
+        said = "; ".join(f"{host}: {failure}" for host, failure in failures.items())
+        raise RollbackFailed(
+            f"{what}; and putting back failed at {said}",
+            where=where,
+            next_step="look at that host now; run the same command again once it is reachable",
+        ) from error
     raise RolledBack(
         f"{what}; what had been changed was put back",
         where=where,

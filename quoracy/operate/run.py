@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from quoracy.db.heartbeat import Heartbeat
 from quoracy.db.holder import this_process
-from quoracy.db.lease import get_lease, release_lease, take_lease
+from quoracy.db.lease import release_lease, take_lease
 from quoracy.db.models import Outcome
 from quoracy.db.operations import (
     NewOperation,
     end_operation,
+    history,
     new_operation_id,
     start_operation,
     unfinished,
@@ -51,7 +52,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """An operation that may act: its ID, the lease's holder and number, and whom it took over from."""
+    """An operation that may act: its ID, the lease's holder and number, and who held it before."""
 
     operation_id: str
     holder: str
@@ -80,7 +81,7 @@ def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Itera
     """
     here = this_process()
     operation_id = new_operation_id()
-    before = get_lease(db, plan.cluster)
+    before = _earlier_holders(db, plan.cluster)
     fence = take_lease(
         db,
         cluster=plan.cluster,
@@ -97,9 +98,15 @@ def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Itera
                 db, replace(_new(plan, asked, here.id), id=operation_id, fence=fence), now=db.now()
             )
             with _outcome(db, operation_id):
-                yield Leased(operation_id, here.id, fence, (before.holder or "") if before else "")
+                yield Leased(operation_id, here.id, fence, " ".join(before))
     finally:
         release_lease(db, plan.cluster, here, fence)
+
+
+def _earlier_holders(db: Database, cluster: str) -> tuple[str, ...]:
+    """Who has held the lease before: whoever takes it next knows that none of them acts any more."""
+    acted = (one.holder for one in history(db, cluster) if one.fence is not None)
+    return tuple(dict.fromkeys(acted))
 
 
 def _end_interrupted(db: Database, cluster: str, successor: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import quorum, voter_names
-from quoracy.checks.verdict import Verdict, failed
+from quoracy.checks.verdict import Verdict, failed, warned
 from quoracy.checks.versions import check_path, triple
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_member import disk_changes, member_steps, preparation, running_changes
@@ -38,14 +38,15 @@ def plan_change(
     verdicts.append(check_path(_running(facts), cluster.version))
     groups = [_member_group(cluster, host, facts) for host in _order(cluster, facts)]
     groups = [group for group in groups if group.steps]
-    if not groups:
+    prepare = [s for h in cluster.hosts for s in preparation(cluster, h, facts.heard[h.name])]
+    if not groups and not prepare:
         title = f"{cluster.name} is as wanted: nothing to do"
+        verdicts += _ailments(facts)
         return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
     verdicts += _cluster_state(facts, changes)
     verdicts += _downtime(facts, groups, allow_downtime=allow_downtime)
     title = _title(cluster, changes, len(groups))
     groups = _regain_quorum(facts, groups)
-    prepare = [s for h in cluster.hosts for s in preparation(cluster, h, facts.heard[h.name])]
     if prepare:
         groups.insert(0, Group("prepare hosts", "", tuple(prepare), parallel=True))
     return Plan(
@@ -142,6 +143,21 @@ def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
     return verdicts
 
 
+def _ailments(facts: EtcdFacts) -> list[Verdict]:
+    """What is wrong with members that run as wanted: a deploy cannot help, but says so."""
+    verdicts = [
+        warned("MemberUnhealthy", "the member runs as wanted but serves no reads", where=name)
+        for name in facts.heard
+        if name not in facts.healthy
+    ]
+    verdicts += [
+        warned("AlarmActive", f"etcd has raised {', '.join(status.alarms)}", where=name)
+        for name, status in facts.statuses.items()
+        if status.alarms
+    ]
+    return verdicts
+
+
 def _quorate(facts: EtcdFacts) -> bool:
     voters = voter_names(facts)
     return len(facts.healthy & voters) >= quorum(max(1, len(voters)))
@@ -197,6 +213,8 @@ def _title(cluster: EtcdCluster, changes: Sequence[Change], members: int) -> str
     versions = sorted({c.before for c in changes if c.what == "version"})
     if versions:
         return f"upgrade {cluster.name} from etcd {', '.join(versions)} to {cluster.version}, {members} members one by one"
+    if not members:
+        return f"repair the files of {cluster.name}; no member is restarted"
     if not changes:
         return f"start {members} stopped member{'s' if members > 1 else ''} of {cluster.name}"
     return f"change {cluster.name}, {members} members one by one"

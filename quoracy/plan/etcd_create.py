@@ -13,7 +13,7 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.commands.etcd import CERTIFICATE_ROLES
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.plan.etcd_member import disk_changes, preparation
+from quoracy.plan.etcd_member import follows, preparation
 from quoracy.plan.etcd_refusals import clock_warnings
 from quoracy.plan.etcd_steps import (
     AwaitMember,
@@ -83,7 +83,7 @@ def _prepare(
     steps += preparation(cluster, host, facts)
     if facts.bootstrap is None:
         steps.append(WriteBootstrap(host.name, content))
-    if disk_changes(cluster, host, facts):
+    if not follows(cluster, host, facts):
         identity = render_generation(cluster, host).identity
         steps.append(SwitchGeneration(host.name, identity, facts.generation))
     return steps

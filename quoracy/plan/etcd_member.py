@@ -63,6 +63,12 @@ def disk_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> 
     return changes
 
 
+def follows(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    """Whether link and unit are the wanted ones; what was edited behind the link is staged anew."""
+    wanted = render_generation(cluster, host)
+    return facts.generation == wanted.identity and facts.unit_file == wanted.unit
+
+
 def preparation(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Step]:
     """Steps that only add files: the release and the generation beside those in use."""
     wanted = render_generation(cluster, host)
@@ -85,7 +91,7 @@ def member_steps(
     """
     identity = render_generation(cluster, host).identity
     switch: list[Step] = []
-    if disk_changes(cluster, host, facts):
+    if not follows(cluster, host, facts):
         switch.append(SwitchGeneration(host.name, identity, facts.generation))
     up: list[Step] = [StartMember(host.name), AwaitMember(host.name)]
     if not facts.unit.running:

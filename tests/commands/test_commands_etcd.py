@@ -78,7 +78,7 @@ chmod -R u+rwX,go+rX,go-w /opt/etcd/.3.5.16.demo.incoming
 "/opt/etcd/.3.5.16.demo.incoming/etcd" --version | grep -q -x "etcd Version: 3.5.16"
 echo ab12 > /opt/etcd/.3.5.16.demo.incoming/.quoracy-sha256
 sync -f /opt/etcd/.3.5.16.demo.incoming
-if [ -e /opt/etcd/3.5.16 ] && [ ! -e /opt/etcd/3.5.16/.quoracy-sha256 ]; then rm -rf /opt/etcd/3.5.16; fi
+if [ -e /opt/etcd/3.5.16 ] && [ ! -e /opt/etcd/3.5.16/.quoracy-sha256 ]; then echo '/opt/etcd/3.5.16 was not made by Quoracy; move it away or set directories.bin' >&2; exit 1; fi
 if [ -e /opt/etcd/3.5.16 ]; then rm -rf /opt/etcd/.3.5.16.demo.incoming; else mv -T /opt/etcd/.3.5.16.demo.incoming /opt/etcd/3.5.16; fi
 """
     )
@@ -102,10 +102,14 @@ def test_switch_generation_points_the_link_last() -> None:
         == """set -eu
 test -e /etc/etcd/demo/generations/0123456789ab/etcd.yaml
 test -x /etc/etcd/demo/generations/0123456789ab/release/etcd
+if [ "$(cat /etc/etcd/demo/generations/0123456789ab/unit)" != "$(cat /etc/systemd/system/etcd-demo.service 2>/dev/null)" ]; then
 cp /etc/etcd/demo/generations/0123456789ab/unit /etc/systemd/system/etcd-demo.service.quoracy-new
 sync /etc/systemd/system/etcd-demo.service.quoracy-new
 mv -f -T /etc/systemd/system/etcd-demo.service.quoracy-new /etc/systemd/system/etcd-demo.service
 systemctl daemon-reload
+elif [ "$(systemctl show -P NeedDaemonReload etcd-demo.service)" = yes ]; then
+systemctl daemon-reload
+fi
 ln -s -f -n generations/0123456789ab /etc/etcd/demo/current.quoracy-new
 mv -f -T /etc/etcd/demo/current.quoracy-new /etc/etcd/demo/current
 """
@@ -118,7 +122,7 @@ def test_start_and_stop() -> None:
         == """set -eu
 systemctl reset-failed etcd-demo.service 2>/dev/null || true
 systemctl enable --quiet etcd-demo.service
-systemctl start etcd-demo.service
+systemctl start etcd-demo.service 2>/dev/null || { journalctl -u etcd-demo.service -n 8 --no-pager -o cat >&2; exit 1; }
 """
     )
     assert etcd.stop_member(DEMO) == "set -eu\nsystemctl stop etcd-demo.service\n"

@@ -88,7 +88,11 @@ class Site:
             "kind": "etcd",
             "name": self.name,
             "version": self.version,
-            "ssh": {"user": "root", "key_file": str(lab.key_file), "known_hosts": str(lab.known_hosts)},
+            "ssh": {
+                "user": "root",
+                "key_file": str(lab.key_file),
+                "known_hosts": str(lab.known_hosts),
+            },
             "hosts": [{"name": name, "address": lab.host(name).address} for name in self.hosts],
             "release": {"directory": str(lab.archives)},
             "backup": {"directory": str(self.backups)},

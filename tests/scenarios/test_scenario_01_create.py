@@ -23,7 +23,10 @@ def test_members_run_the_wanted_release_and_are_healthy(site: Site) -> None:
     site.require_healthy()
     assert site.versions() == dict.fromkeys(site.hosts, OLD)
     # Three members tell one cluster, and it is the one that the database has pinned.
-    told = {e["Status"]["header"]["cluster_id"] for e in site.etcdctl(site.hosts[0], "endpoint", "status")}
+    told = {
+        e["Status"]["header"]["cluster_id"]
+        for e in site.etcdctl(site.hosts[0], "endpoint", "status")
+    }
     assert {f"{one:x}" for one in told} == {site.pinned_id()}
 
 
@@ -104,7 +107,7 @@ def test_the_unit_is_hardened(site: Site) -> None:
     for pid in (process.pid for process in site.watch.restarts().values()):
         assert pid > 0
     for status in site.everywhere(
-        'p=$(systemctl show -P MainPID etcd-scene); cat /proc/$p/status; readlink /proc/$p/exe'
+        "p=$(systemctl show -P MainPID etcd-scene); cat /proc/$p/status; readlink /proc/$p/exe"
     ).values():
         assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
         assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
@@ -192,14 +195,18 @@ def roll(site: Site) -> None:
 def test_a_changed_setting_restarts_three_members_leader_last(site: Site) -> None:
     site.apply(etcd={"heartbeat_interval_ms": 120})
     roll(site)
-    for told in site.everywhere("journalctl -u etcd-scene -o cat --no-pager | grep -o '\"heartbeat-interval\":\"[0-9a-z]*\"' | tail -n 1").values():
+    for told in site.everywhere(
+        'journalctl -u etcd-scene -o cat --no-pager | grep -o \'"heartbeat-interval":"[0-9a-z]*"\' | tail -n 1'
+    ).values():
         assert told == '"heartbeat-interval":"120ms"\n'
 
 
 def test_changed_systemd_tuning_restarts_three_members(site: Site) -> None:
     site.apply(systemd={"nice": 5})
     roll(site)
-    for told in site.everywhere("cut -d' ' -f19 /proc/$(systemctl show -P MainPID etcd-scene)/stat").values():
+    for told in site.everywhere(
+        "cut -d' ' -f19 /proc/$(systemctl show -P MainPID etcd-scene)/stat"
+    ).values():
         assert told == "5\n"
 
 
@@ -213,5 +220,7 @@ def test_changed_backup_settings_restart_nothing(site: Site) -> None:
 
 
 def test_what_only_the_first_start_reads_restarts_nothing(site: Site) -> None:
-    assert "initial-cluster" not in site.shell(site.hosts[0], "cat /etc/etcd/scene/current/etcd.yaml")
+    assert "initial-cluster" not in site.shell(
+        site.hosts[0], "cat /etc/etcd/scene/current/etcd.yaml"
+    )
     assert step_names(site.plan()) == []

@@ -68,7 +68,9 @@ def test_where_nothing_is_upgrade_and_report_are_refused(absent: Site, wanted) -
 # ------------------------------------------------------------------ there, with and without changes
 
 
-@pytest.mark.parametrize("change", [{}, {"etcd": TUNED}, {"systemd": {"nice": 3}}, {"version": MIDDLE}])
+@pytest.mark.parametrize(
+    "change", [{}, {"etcd": TUNED}, {"systemd": {"nice": 3}}, {"version": MIDDLE}]
+)
 @pytest.mark.parametrize(
     "wanted", [{"action": Action.CREATE}, {"option": DeployOption.FORCE_CREATE}]
 )
@@ -136,7 +138,9 @@ def test_other_hosts_than_members_are_refused_with_the_command_named(
     plan = site.plan(**wanted)
     assert "TopologyDiffers" in reasons(plan)
     assert "`quoracy etcd-scale scene`" in advice(plan)
-    named = "\n".join(f"{v.where} {v.message}" for v in plan.verdicts if v.reason == "TopologyDiffers")
+    named = "\n".join(
+        f"{v.where} {v.message}" for v in plan.verdicts if v.reason == "TopologyDiffers"
+    )
     if 4 in numbers:
         assert f"{site.lab.name}-4" in named
     if 4 not in numbers:
@@ -172,7 +176,9 @@ def replaced_binary(site: Site) -> Iterator[None]:
 
 
 @contextmanager
-def leaves(site: Site, hosts: tuple[str, ...], authority: Authority, left: timedelta) -> Iterator[None]:
+def leaves(
+    site: Site, hosts: tuple[str, ...], authority: Authority, left: timedelta
+) -> Iterator[None]:
     """Other leaves in place of the hosts' own, with so much time left; the old ones come back."""
     tls, now = f"/etc/etcd/{site.name}/tls", datetime.now(UTC)
     start = min(now, now + left) - timedelta(days=1)
@@ -192,8 +198,6 @@ def leaves(site: Site, hosts: tuple[str, ...], authority: Authority, left: timed
     finally:
         for name in hosts:
             site.shell(name, f"rm -rf {tls}; mv {tls}.kept {tls}")
-
-
 
 
 def issuing(site: Site) -> Authority:

@@ -214,7 +214,9 @@ def test_a_wiped_data_directory_does_not_start_and_is_refused(site: Site) -> Non
     assert step_names(plan) == []
     with pytest.raises(Refused):
         site.deploy()
-    assert site.shell(host, f"systemctl start {unit} && echo started || echo refused") == "refused\n"
+    assert (
+        site.shell(host, f"systemctl start {unit} && echo started || echo refused") == "refused\n"
+    )
     journal = site.shell(host, f"journalctl -u {unit} -o cat --no-pager -n 30")
     assert f"quoracy: refusing to start member {host}: there is no log in {data}" in journal
     assert site.shell(host, f"ls -A {data}") == ""
@@ -233,7 +235,9 @@ def test_foreign_data_does_not_start_and_is_refused(site: Site) -> None:
     assert step_names(plan) == []
     with pytest.raises(Refused):
         site.deploy()
-    assert site.shell(host, f"systemctl start {unit} && echo started || echo refused") == "refused\n"
+    assert (
+        site.shell(host, f"systemctl start {unit} && echo started || echo refused") == "refused\n"
+    )
     journal = site.shell(host, f"journalctl -u {unit} -o cat --no-pager -n 30")
     assert f"{data} belongs to cluster 1234567890abcdef, not to {site.pinned_id()}" in journal
     stop(site, host)

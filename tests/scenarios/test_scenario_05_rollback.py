@@ -9,7 +9,7 @@ from quoracy.errors import Refused, RolledBack
 
 pytestmark = pytest.mark.lab
 
-TUNED = {"heartbeat_interval_ms": 140}
+TUNED = {"heartbeat_interval_ms": 60, "election_timeout_ms": 500}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def site(make_site) -> Site:
 
 
 def current(site: Site) -> dict[str, str]:
-    return site.everywhere(f"readlink {site.cluster.config_dir}/current; sha256sum < /etc/systemd/system/{site.cluster.unit}")
+    return site.everywhere(
+        f"readlink {site.cluster.config_dir}/current; sha256sum < /etc/systemd/system/{site.cluster.unit}"
+    )
 
 
 def test_a_release_that_does_not_start_is_put_back(site: Site) -> None:
@@ -41,7 +43,9 @@ def test_a_release_that_does_not_start_is_put_back(site: Site) -> None:
 
     def break_it(step, deploy) -> None:
         if (step.host, step.name) == (broken, "stop-member"):
-            site.shell(broken, f"cp -a {binary} {binary}.kept && printf '#!/bin/false\\n' > {binary}")
+            site.shell(
+                broken, f"cp -a {binary} {binary}.kept && printf '#!/bin/false\\n' > {binary}"
+            )
 
     with pytest.raises(RolledBack) as failure:
         site.deploy(before_step=break_it)
@@ -69,7 +73,7 @@ def test_a_release_that_does_not_start_is_put_back(site: Site) -> None:
 
 def test_a_member_that_starts_and_dies_again_is_put_back(site: Site) -> None:
     """It says that it serves and ends a moment later: seen while it is waited for."""
-    site.apply(etcd={**TUNED, "election_timeout_ms": 1000})
+    site.apply(etcd=TUNED)
     first, *others = members(site.plan())
     before, generations = site.watch.restarts(), current(site)
     unit = site.cluster.unit

@@ -23,12 +23,10 @@ def young(make_site) -> Site:
     )
 
 
+# Of each way to be interrupted one; each point of a create takes eight seconds.
 CREATE_POINTS = [
-    ("prepare-host", 1, "before"),
     ("install-release", 2, "during"),
-    ("write-certificates", 3, "after"),
     ("write-bootstrap", 1, "after"),
-    ("form-member", 1, "before"),
     ("form-member", 2, "during"),
     ("pin-cluster", 0, "before"),
     ("finish-bootstrap", 2, "before"),
@@ -39,43 +37,35 @@ CREATE_POINTS = [
 def test_a_killed_create_converges(young: Site, step: str, number: int, when: str) -> None:
     host = young.hosts[number - 1] if number else ""
     young.raze()
-    young.everywhere("rm -rf /opt/etcd-young")
+    if step == "install-release":
+        young.everywhere("rm -rf /opt/etcd-young")
     shutil.rmtree(young.home.path)
     young.apply()
-    begun = young.deploy_killed(step, host, when)
-    assert f"{host} {step}" in begun
-    report = young.deploy()
-    assert report.outcome == "done"
+    assert f"{host} {step}" in young.deploy_killed(step, host, when)
+    assert young.deploy().outcome == "done"
     young.require_healthy()
-    assert young.plan().kind == "nothing"
     assert young.deploy().outcome == "nothing_to_do"
 
 
 ROLL_POINTS = [
     ("take-snapshot", "during"),
-    ("stage-generation", "during"),
-    ("stop-member", "before"),
     ("stop-member", "after"),
     ("switch-generation", "after"),
     ("start-member", "during"),
-    ("await-member", "after"),
 ]
 
 
 @pytest.mark.parametrize(("step", "when"), ROLL_POINTS)
 def test_a_killed_roll_converges(young: Site, step: str, when: str) -> None:
-    heartbeat = 50 + 5 * ROLL_POINTS.index((step, when)) + 5
+    heartbeat = 55 + 5 * ROLL_POINTS.index((step, when))
     young.apply(etcd={**QUICK, "heartbeat_interval_ms": heartbeat})
-    plan = young.plan()
-    assert not plan.refused
-    host = next(one.host for _, one in plan.steps if one.name == step)
+    host = next(one.host for _, one in young.plan().steps if one.name == step)
     before = young.watch.restarts()
-    begun = young.deploy_killed(step, host, when)
-    assert begun[-1] == f"{host} {step}" or when != "before"
+    assert young.deploy_killed(step, host, when)[-1] == f"{host} {step}"
     # Another process: the dead one's lease is taken over at once, on the hosts as well.
     stored = stored_files(young.backups)
     assert young.deploy().outcome == "done"
-    assert stored_files(young.backups).keys() > stored.keys() or step == "await-member"
+    assert stored_files(young.backups).keys() > stored.keys()
     young.require_healthy()
     after = young.watch.restarts()
     assert all(before[name].invocation != after[name].invocation for name in young.hosts)
@@ -90,4 +80,3 @@ def test_killed_twice_within_a_minute_it_still_converges(young: Site) -> None:
     young.deploy_killed("take-snapshot", next(s.host for s in young.plan().before), "after")
     assert young.deploy().outcome == "done"
     young.require_healthy()
-    assert young.plan().kind == "nothing"
