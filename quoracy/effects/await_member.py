@@ -5,29 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from quoracy.effects.gather import poll_member
 from quoracy.errors import StepFailed
 from quoracy.facts.etcd import MemberPoll
-from quoracy.remote.host import Host
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.templates.render import client_url
 
 READS = 3
 POLL_S = 0.1
+Poll = Callable[[], MemberPoll]
 
 
 def await_member(
     cluster: EtcdCluster,
-    host: Host,
+    host: str,
+    poll: Poll,
+    last_look: Poll,
     *,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Poll the member until it is fit, or its start timeout is over.
 
-    Fit means: the unit's process has not been restarted since it was started, three linearizable
-    reads through this member succeeded, the last of them two election timeouts after the process
-    started, and its applied index is at or past the one the leader had at the first look.
+    Fit means: the unit's process has not been replaced since the first look, three linearizable
+    reads in a row through this member succeeded, the last of them two election timeouts after the
+    process started, and its applied index is at or past the one the leader had at the first look.
+
+    Args:
+        poll: A quick look at the member.
+        last_look: A look at all hosts, for the read that ends the window: what it finds also serves
+            the planning that follows.
 
     Returns:
         What was seen, one line for the journal.
@@ -35,43 +41,42 @@ def await_member(
     Raises:
         StepFailed: It was restarted, stopped, or did not become fit in time.
     """
-    own = client_url(cluster, cluster.host(host.name))
+    own = client_url(cluster, cluster.host(host))
     window = 2 * cluster.etcd.election_timeout_ms / 1000
-    deadline = clock() + cluster.systemd.start_timeout_s
-    first = poll_member(cluster, host)
+    asked = clock()
+    deadline = asked + cluster.systemd.start_timeout_s
+    first = seen = poll()
     target = leader_index(first)
-    reads = 1 if first.healthy else 0
-    poll = first
-    while reads < READS or not _fit(poll, first, own, target, window):
+    reads = int(first.healthy)
+    while not (reads >= READS and _fit(seen, own, target, window)):
         if clock() > deadline:
-            raise _not_fit(cluster, host.name, poll, _applied(poll, own), target)
-        sleep(_pause(poll, window, reads))
-        poll = poll_member(cluster, host)
-        _require_same_process(cluster, host.name, poll, first)
-        target = target if target is not None else leader_index(poll)
-        reads = reads + 1 if poll.healthy else 0
-    return f"{reads} reads in a row, {poll.uptime_s - poll.unit.started_s:.1f} s after its start"
+            raise _not_fit(cluster, host, seen, _applied(seen, own), target)
+        sleep(max(POLL_S, _pause(seen, window, reads) - (clock() - asked)))
+        asked = clock()
+        seen = last_look() if reads >= READS - 1 else poll()
+        _require_same_process(cluster, host, seen, first)
+        target = target if target is not None else leader_index(seen)
+        reads = reads + 1 if seen.healthy else 0
+    return f"{reads} reads in a row, {_age(seen):.1f} s after its start"
 
 
 def leader_index(poll: MemberPoll) -> int | None:
-    """The leader's raft index, when the member reached the leader."""
+    """The leader's raft index, when the leader was reached."""
     for status in poll.statuses:
         if status.leader_id == status.member_id:
             return status.raft_index
     return None
 
 
-def _fit(poll: MemberPoll, first: MemberPoll, own: str, target: int | None, window: float) -> bool:
+def _fit(poll: MemberPoll, own: str, target: int | None, window: float) -> bool:
     applied = _applied(poll, own)
-    return (
-        poll.healthy
-        and poll.unit.running
-        and poll.unit.pid == first.unit.pid
-        and target is not None
-        and applied is not None
-        and applied >= target
-        and poll.uptime_s - poll.unit.started_s >= window
-    )
+    caught_up = target is not None and applied is not None and applied >= target
+    return poll.healthy and poll.unit.running and caught_up and _age(poll) >= window
+
+
+def _age(poll: MemberPoll) -> float:
+    """Seconds since the member's process started."""
+    return poll.uptime_s - poll.unit.started_s
 
 
 def _applied(poll: MemberPoll, endpoint: str) -> int | None:
@@ -83,9 +88,9 @@ def _applied(poll: MemberPoll, endpoint: str) -> int | None:
 
 
 def _pause(poll: MemberPoll, window: float, reads: int) -> float:
-    """Seconds to the next look: the reads are spread over what is left of the window."""
-    left = window - (poll.uptime_s - poll.unit.started_s)
-    return max(POLL_S, left / max(1, READS - reads)) if poll.healthy else POLL_S
+    """Seconds between two looks: the reads are spread over what is left of the window."""
+    left = window - _age(poll)
+    return left / max(1, READS - reads) if poll.healthy else POLL_S
 
 
 def _require_same_process(

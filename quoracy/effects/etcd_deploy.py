@@ -26,6 +26,7 @@ from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home, load_home
 from quoracy.operate.run import Asked, Leased, Report, apply_plan, leased, record_without_acting
 from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest, plan_etcd_deploy
+from quoracy.plan.etcd_steps import AwaitMember
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver
@@ -64,7 +65,7 @@ class EtcdDeploy:
         ask_hosts: Gathers the facts; the flow puts a task here.
         apply_step: Carries out a step; the flow puts a task here.
         enter_group: Runs a group; the flow puts a subflow here.
-        facts: What the last look at the hosts found.
+        facts: What the last look at the hosts found; None once something was changed after it.
     """
 
     wanted: Wanted
@@ -128,6 +129,7 @@ class _EtcdWork:
 
     def __init__(self, deploy: EtcdDeploy, operation: Leased) -> None:
         self._deploy = deploy
+        deploy.facts = None  # whoever held the lease before may have acted since
         # The validations of the action hold at the entry; the loop only asks what is left.
         self._request = replace(deploy.request, action=Action.DEPLOY, option=None)
         self._site = EtcdSite(
@@ -140,24 +142,35 @@ class _EtcdWork:
             ),
             stamp=operation.operation_id,
             resolvers=deploy.resolvers,
+            look=self._look,
         )
 
     def look(self) -> Plan:
         pinned = get_cluster(self._deploy.db, self._deploy.cluster.name).cluster_id
         request = replace(self._request, pinned_cluster_id=pinned)
-        return plan_etcd_deploy(self._deploy.cluster, self._deploy.gather(), request)
+        return plan_etcd_deploy(self._deploy.cluster, self._fresh_facts(), request)
 
     def gate(self, group: Group) -> None:
         """Check quorum right before a voter is stopped, on facts that are at most a second old."""
         if group.stops_voter:
-            facts = self._deploy.facts
-            if facts is None or datetime.now(UTC) - facts.asked_at > FRESH:
-                facts = self._deploy.gather()
-            allowed = self._request.allow_downtime
+            facts, allowed = self._fresh_facts(), self._request.allow_downtime
             require([check_can_stop(facts, group.member, allow_downtime=allowed)])
 
     def apply(self, step: Step) -> str:
+        # A member that is waited for is not changed; what the waiting saw last stays true.
+        if step.name != AwaitMember.name:
+            self._deploy.facts = None
         return self._deploy.apply_step(step, self._site)
+
+    def _look(self) -> EtcdFacts:
+        self._deploy.facts = gather_etcd(self._deploy.cluster, self._deploy.pool)
+        return self._deploy.facts
+
+    def _fresh_facts(self) -> EtcdFacts:
+        facts = self._deploy.facts
+        if facts is None or datetime.now(UTC) - facts.asked_at > FRESH:
+            return self._deploy.gather()
+        return facts
 
     def let_go(self) -> None:
         """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""

@@ -8,7 +8,7 @@ from quoracy.commands import etcd as commands
 from quoracy.db.clusters import get_cluster, pin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
-from quoracy.effects.gather import gather_etcd
+from quoracy.effects.gather import gather_etcd, poll_member, seen_from
 from quoracy.effects.site import EtcdSite, release_source
 from quoracy.effects.snapshot import take_snapshot
 from quoracy.errors import StepFailed
@@ -29,12 +29,12 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
     Raises:
         QuoracyError: The step failed; nothing was tried twice.
     """
-    cluster, host = site.cluster, step.host
+    host = step.host
     match step:
         case steps.TakeSnapshot():
             return take_snapshot(step, site)
         case steps.AwaitMember():
-            return await_member(cluster, site.pool[host])
+            return _await_member(host, site)
         case steps.InstallRelease():
             return _install_release(step, site)
         case steps.PinCluster():
@@ -73,6 +73,16 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
         case steps.FinishBootstrap():
             return commands.finish_bootstrap(cluster, _pinned(site)), 30.0
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+
+
+def _await_member(host: str, site: EtcdSite) -> str:
+    """Wait for a member; the last look is one at all hosts."""
+    return await_member(
+        site.cluster,
+        host,
+        lambda: poll_member(site.cluster, site.pool[host]),
+        lambda: seen_from(site.cluster, host, site.look()),
+    )
 
 
 def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:

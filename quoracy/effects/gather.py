@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from quoracy.errors import QuoracyError
+from quoracy.errors import QuoracyError, StepFailed
 from quoracy.facts.etcd import (
     EtcdHostFacts,
     HostSilent,
@@ -19,6 +20,7 @@ from quoracy.facts.question import ask_all, parse_answers
 from quoracy.remote.host import Host
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
+from quoracy.templates.render import client_url
 
 
 def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
@@ -45,3 +47,23 @@ def poll_member(cluster: EtcdCluster, host: Host) -> MemberPoll:
     """A quick look at one member and, through it, at all members' status."""
     output = host.run(ask_all(poll_questions(cluster)), what="look at the member").stdout
     return parse_poll(parse_answers(output, host=host.name))
+
+
+def seen_from(cluster: EtcdCluster, name: str, facts: EtcdFacts) -> MemberPoll:
+    """The view of one member in a look at all hosts.
+
+    Raises:
+        StepFailed: Its host could not be asked.
+    """
+    host = facts.hosts[name]
+    if isinstance(host, HostSilent):
+        raise StepFailed(f"the host could not be asked: {host.reason}", where=name)
+    return MemberPoll(
+        unit=host.unit,
+        uptime_s=host.host.uptime_s,
+        statuses=tuple(
+            replace(status, endpoint=client_url(cluster, cluster.host(other)))
+            for other, status in facts.statuses.items()
+        ),
+        healthy=host.healthy,
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, Guard, guarded
 from quoracy.db.session import Database
 from quoracy.errors import CommandFailed, LeaseHeld
+from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
@@ -27,6 +28,7 @@ class EtcdSite:
         guard: Who acts; presented to the hosts by every changing script.
         stamp: Tells files of this operation from those of others (the operation's ID).
         resolvers: How references to secrets are resolved, by scheme.
+        look: Asks all hosts; what they say also serves the planning that follows.
     """
 
     cluster: EtcdCluster
@@ -36,6 +38,7 @@ class EtcdSite:
     guard: Guard
     stamp: str
     resolvers: Mapping[str, Resolver]
+    look: Callable[[], EtcdFacts]
 
     def change(self, host: str, script: str, *, what: str, timeout: float = 60.0) -> bytes:
         """Run a changing script on a host, under the cluster's lock there; returns its output."""

@@ -88,6 +88,20 @@ def test_the_successor_of_a_dead_holder_need_not_wait(machine: Machine) -> None:
     assert machine.act(B, 6, successor_of=A) == 0
 
 
+def test_of_two_that_died_one_after_the_other_the_host_may_know_either(machine: Machine) -> None:
+    machine.act(A, 5)
+    assert machine.act(B, 7, successor_of=f"root@other:1:cccc {A}") == 0
+    assert machine.act(A, 8, successor_of=f"x{B} {B}x") == HELD, "whole names count"
+
+
+def test_who_was_refused_elsewhere_cannot_raise_the_number_by_letting_go(machine: Machine) -> None:
+    machine.act(A, 5)
+    machine.age(HOLD_SECONDS + 1)
+    assert machine.run(released(Guard("demo", B, 6))).returncode == 0
+    assert machine.fence[:2] == [A, "5"]
+    assert machine.act(A, 5) == 0
+
+
 def test_letting_go_frees_the_host_and_keeps_the_number(machine: Machine) -> None:
     machine.act(A, 5)
     assert machine.run(released(Guard("demo", A, 5))).returncode == 0
