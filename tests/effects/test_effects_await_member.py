@@ -1,0 +1,127 @@
+"""Waiting for a member: what counts as fit, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from etcd_factories import running_unit, spec, status
+
+from quoracy.effects.await_member import await_member
+from quoracy.errors import StepFailed
+from quoracy.facts.etcd import MemberPoll
+from quoracy.templates.render import client_url
+
+DEMO = spec(systemd={"start_timeout_s": 10})
+HOST = DEMO.hosts[1]
+OWN = client_url(DEMO, HOST)
+
+
+class Member:
+    """A member whose process started at uptime 100; each look costs 0.05 s of the test's clock."""
+
+    def __init__(self, look: Callable[[float], MemberPoll]) -> None:
+        self.now = 100.2
+        self.looks: list[tuple[str, float]] = []
+        self._look = look
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
+
+    def poll(self) -> MemberPoll:
+        return self._seen("poll")
+
+    def last_look(self) -> MemberPoll:
+        return self._seen("last look")
+
+    def wait(self) -> str:
+        return await_member(
+            DEMO, HOST.name, self.poll, self.last_look, sleep=self.sleep, clock=self.clock
+        )
+
+    def _seen(self, kind: str) -> MemberPoll:
+        self.looks.append((kind, self.now))
+        seen = self._look(self.now)
+        self.now += 0.05
+        return seen
+
+
+def fit(now: float, *, applied: int = 50, leader_at: int = 50, pid: int = 7) -> MemberPoll:
+    leader = replace(
+        status(DEMO, DEMO.hosts[0], DEMO.hosts[0].name),
+        endpoint=client_url(DEMO, DEMO.hosts[0]),
+        raft_index=leader_at,
+    )
+    own = replace(status(DEMO, HOST, DEMO.hosts[0].name), endpoint=OWN, applied_index=applied)
+    unit = replace(running_unit(), pid=pid, started_s=100.0)
+    return MemberPoll(unit=unit, uptime_s=now, statuses=(leader, own), healthy=True)
+
+
+def test_three_reads_are_spread_over_two_election_timeouts_from_the_start() -> None:
+    member = Member(fit)
+    assert "3 reads in a row" in member.wait()
+    kinds = [kind for kind, _ in member.looks]
+    assert kinds == ["poll", "poll", "last look"]
+    assert member.looks[-1][1] >= 102.0  # two election timeouts of 1,000 ms after the start
+    assert member.looks[-1][1] < 102.1
+    gaps = [b - a for (_, a), (_, b) in zip(member.looks, member.looks[1:], strict=False)]
+    assert max(gaps) - min(gaps) < 0.1
+
+
+def test_a_failed_read_starts_the_count_again() -> None:
+    member = Member(lambda now: replace(fit(now), healthy=not 101.0 < now < 101.5))
+    member.wait()
+    failed_at = max(at for _, at in member.looks if 101.0 < at < 101.5)
+    assert len([at for _, at in member.looks if at > failed_at]) >= 3
+
+
+def test_a_member_behind_the_leader_is_waited_for() -> None:
+    member = Member(lambda now: fit(now, applied=10 if now < 104 else 50))
+    member.wait()
+    assert member.looks[-1][1] >= 104
+
+
+def test_only_the_index_that_the_leader_had_at_the_first_look_counts() -> None:
+    """Under load the leader always is a little ahead."""
+    first: list[float] = []
+
+    def look(now: float) -> MemberPoll:
+        first.append(now)
+        return fit(now, leader_at=50 if len(first) == 1 else 1000)
+
+    assert Member(look).wait()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"healthy": False}, id="no read succeeds"),
+        pytest.param({"statuses": ()}, id="nobody names a leader"),
+    ],
+)
+def test_a_member_that_does_not_become_fit_fails_the_step(change: dict[str, object]) -> None:
+    member = Member(lambda now: replace(fit(now), **change))
+    with pytest.raises(StepFailed, match="after 10 s") as failure:
+        member.wait()
+    assert failure.value.where == HOST.name
+    assert "journalctl" in failure.value.next_step
+
+
+def test_a_process_that_was_replaced_fails_the_step_at_once() -> None:
+    member = Member(lambda now: fit(now, pid=7 if now < 101 else 8))
+    with pytest.raises(StepFailed, match="restarted while it was waited for"):
+        member.wait()
+    assert member.now < 103
+
+
+def test_a_restart_by_systemd_fails_the_step_at_once() -> None:
+    def look(now: float) -> MemberPoll:
+        seen = fit(now)
+        return replace(seen, unit=replace(seen.unit, restarts=0 if now < 101 else 1))
+
+    with pytest.raises(StepFailed, match="restarted"):
+        Member(look).wait()
