@@ -117,7 +117,8 @@ def start_member(cluster: EtcdCluster) -> str:
     """Start and enable; ends when the member serves (Type=notify) or systemd gives up."""
     return script(
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
-        ("systemctl", "enable", "--quiet", cluster.unit),
+        # Enabling makes systemd read all units again, each time; the member is down meanwhile.
+        f"systemctl is-enabled --quiet {cluster.unit} || systemctl enable --quiet {cluster.unit}",
         # systemd only says that it failed; why stands in the member's own last lines.
         f"systemctl start {cluster.unit} 2>/dev/null || {{ "
         f"journalctl -u {cluster.unit} -n 8 --no-pager -o cat >&2; exit 1; }}",

@@ -121,7 +121,7 @@ def test_start_and_stop() -> None:
         etcd.start_member(DEMO)
         == """set -eu
 systemctl reset-failed etcd-demo.service 2>/dev/null || true
-systemctl enable --quiet etcd-demo.service
+systemctl is-enabled --quiet etcd-demo.service || systemctl enable --quiet etcd-demo.service
 systemctl start etcd-demo.service 2>/dev/null || { journalctl -u etcd-demo.service -n 8 --no-pager -o cat >&2; exit 1; }
 """
     )
