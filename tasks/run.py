@@ -68,16 +68,12 @@ def in_run(
 
 
 def enter_group(group: Group, body: Callable[[], None]) -> None:
-    """Run a group as a subflow named after its member; groups over all hosts need none.
-
-    Only the root run keeps its heartbeat: each heartbeat thread costs a second at the subflow's end.
-    """
+    """Run a group as a subflow named after its member; groups over all hosts need none."""
     if not group.member:
         body()
         return
     subflow = flow(name="member", flow_run_name=group.title, persist_result=False)
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        in_run(subflow, body, lambda _: group.title)
+    in_run(subflow, body, lambda _: group.title)
 
 
 def publish_plan(plan: Plan) -> None:
@@ -95,7 +91,9 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
     tag = f"cluster:{cluster}"
     _tag(tag)
     try:
-        with tags(tag):  # the members' subflows and the tasks as well
+        # The tag is for the members' subflows and the tasks as well. The root run has its heartbeat
+        # already; one of each subflow would cost a second at its end, and setting it takes 0.1 s.
+        with tags(tag), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             report = run()
     except QuoracyError as error:
         name, said = type(error).__name__, redact(str(error))
