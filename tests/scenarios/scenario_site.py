@@ -260,6 +260,7 @@ class Site:
         cluster = self.cluster
         paths = (cluster.config_dir, cluster.data_dir, f"/var/lib/quoracy/{self.name}")
         self.everywhere(
+            f"systemctl kill --signal=KILL {cluster.unit} 2>/dev/null; "
             f"systemctl disable --now {cluster.unit} 2>/dev/null; systemctl reset-failed {cluster.unit}"
             f" 2>/dev/null; rm -rf /etc/systemd/system/{cluster.unit} {shlex.join(paths)}"
             f" {cluster.data_dir}.aside-*; systemctl daemon-reload"
