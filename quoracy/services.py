@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -9,9 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,9 @@ from quoracy.home import Home
 DEFAULT_PORT = 4200
 START_S, STOP_S = 120.0, 30.0
 SERVER, RUNNER = "server", "runner"
+# What reading from a server raises when it is gone, going, or no Prefect server; URLError is an
+# OSError, and JSON that was cut off a ValueError.
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/api/health", timeout=5) as response:  # noqa: S310  http or https
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except _NO_ANSWER:
         return False
 
 
@@ -100,11 +104,28 @@ def start_server(home: Home, port: int | None) -> Service:
 
 
 def start_runner(home: Home, url: str, checkout: Path) -> Service:
-    """Start the process that registers and serves every deployment."""
+    """Start the process that registers and serves every deployment.
+
+    Raises:
+        QuoracyError: It, or the server, ended or did not get ready in time; the log says why.
+    """
     environment = {**prefect_environment(home, url), "QUORACY_HOME": str(home.path)}
     names, begun = deployments_of(checkout), datetime.now(UTC)
     service = _start(home, RUNNER, ("-m", "deployments.serve"), environment, url, cwd=checkout)
-    _wait(home, service, lambda: _polled(url, since=begun) >= names)
+
+    def ready() -> bool:
+        try:
+            return _polled(url, since=begun) >= names
+        except _NO_ANSWER as error:
+            if answers(url):
+                return False
+            raise QuoracyError(
+                f"the server at {url} went away while the runner started: {error}",
+                where=str(_log(home, SERVER)),
+                next_step="read the log named above, run `quoracy down`, then `quoracy up` again",
+            ) from error
+
+    _wait(home, service, ready)
     return service
 
 
@@ -119,11 +140,11 @@ def stop(home: Home, name: str) -> bool:
     service = read_service(home, name)
     if service is None:
         return False
-    os.kill(service.pid, signal.SIGTERM)
+    _signal(service, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
     while _running(service):
         if time.monotonic() > deadline:
-            os.kill(service.pid, signal.SIGKILL)
+            _signal(service, signal.SIGKILL)
             break
         time.sleep(0.1)
     _record(home, name).unlink(missing_ok=True)
@@ -214,15 +235,21 @@ def _free_port(wanted: int | None) -> int:
     raise UsageError(f"port {wanted} is taken", next_step="choose another one with --port")
 
 
+def _signal(service: Service, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it may end by itself at any moment
+        os.kill(service.pid, number)
+
+
 def _running(service: Service) -> bool:
-    return _started(service.pid) == service.started
+    # One that was gone before it was looked at has 0, as every process that is gone.
+    return service.started != 0 and _started(service.pid) == service.started
 
 
 def _started(pid: int) -> int:
     """Clock ticks from boot to the process's start; 0 when it is gone or a zombie (proc(5))."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it ended while it was read
         return 0
     return 0 if fields[0] == "Z" else int(fields[19])
 

@@ -6,16 +6,23 @@ has to say where the server is before the import.
 
 from __future__ import annotations
 
-import getpass
 import importlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quoracy import errors
+from quoracy.db.holder import user_name
 from quoracy.home import Home
 from quoracy.services import RUNNER, SERVER, prefect_environment, read_service, server_url
+
+if TYPE_CHECKING:
+    from prefect.client.schemas import FlowRun
+
+POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
 
     Raises:
         UsageError: This is not a checkout.
+        QuoracyError: The server went away.
     """
     module_name = flow_name.replace("-", "_")
     try:
@@ -63,7 +71,7 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
     from prefect import tags
 
     _quieten()
-    with tags(*_tags(parameters)):
+    with _server_needed("the flow ran", parameters["cluster"]), tags(*_tags(parameters)):
         state = getattr(module, module_name)(**parameters, return_state=True)
     return _ended(state, str(state.state_details.flow_run_id))
 
@@ -73,33 +81,85 @@ def submit(home: Home, flow_name: str, parameters: Mapping[str, Any]) -> Ended:
 
     Raises:
         UsageError: Nobody serves the deployment.
+        QuoracyError: The server went away, or Ctrl-C ended the waiting: the run goes on.
     """
-    from prefect.deployments import run_deployment
-    from prefect.exceptions import ObjectNotFound
-
     if read_service(home, SERVER) and not read_service(home, RUNNER):
         raise errors.UsageError(
             "no runner is there to take the run", next_step="run `quoracy up`, then this again"
         )
     _quieten()
+    cluster, place = parameters["cluster"], f"{_server()}/runs"
     try:
-        run = run_deployment(
-            f"{flow_name}/{flow_name}",
-            parameters=dict(parameters),
-            tags=_tags(parameters),
-            poll_interval=1,
+        with _server_needed("the run was handed over", cluster):
+            run = _hand_over(f"{flow_name}/{flow_name}", parameters)
+        place = f"{place}/flow-run/{run.id}"
+        with _server_needed("the runner worked", cluster):
+            run = _await_end(run)
+    except KeyboardInterrupt:
+        raise errors.QuoracyError(
+            "stopped waiting; the run goes on in the runner",
+            next_step=f"see {place}, or `quoracy history {cluster}`",
+        ) from None
+    return _ended(run.state, str(run.id))
+
+
+def _hand_over(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
+    from prefect.deployments import run_deployment
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        # Without waiting, which would keep the run's ID to itself until the end.
+        run: FlowRun = run_deployment(  # type: ignore[assignment]
+            deployment, parameters=dict(parameters), tags=_tags(parameters), timeout=0
         )
     except ObjectNotFound:
         raise errors.UsageError(
-            f"the server knows no deployment {flow_name}/{flow_name}",
+            f"the server knows no deployment {deployment}",
             next_step="run `quoracy up`, or `prefect deploy --all` in a checkout",
         ) from None
-    return _ended(run.state, str(run.id))  # type: ignore[union-attr]
+    return run
+
+
+def _await_end(run: FlowRun) -> FlowRun:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        while run.state is None or not run.state.is_final():
+            time.sleep(POLL_S)
+            run = client.read_flow_run(run.id)
+    return run
+
+
+@contextmanager
+def _server_needed(doing: str, cluster: str) -> Iterator[None]:
+    """Say which server went away, in words."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:
+        # Prefect's client raises a RuntimeError when it reaches nobody at its first request.
+        cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
+        if not isinstance(cause, httpx.HTTPError):
+            raise
+        became = "failed" if isinstance(cause, httpx.HTTPStatusError) else "went away"
+        said = str(cause).partition("\n")[0] or type(cause).__name__
+        raise errors.QuoracyError(
+            f"the Prefect server at {_server()} {became} while {doing}: {said}",
+            next_step=f"the operation itself is in `quoracy history {cluster}`; "
+            "see that the server runs (`quoracy up`)",
+        ) from error
+
+
+def _server() -> str:
+    from prefect.settings import get_current_settings
+
+    return (get_current_settings().api.url or "").removesuffix("/api")
 
 
 def _tags(parameters: Mapping[str, Any]) -> list[str]:
     """Of which cluster and by whom: Prefect has no user identity to say the latter."""
-    by = os.environ.get("SUDO_USER") or getpass.getuser()
+    by = os.environ.get("SUDO_USER") or user_name()
     return [f"by:{by}", f"cluster:{parameters['cluster']}"]
 
 

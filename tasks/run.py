@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed, Failed
 
 from blocks.secret import load_secret
+from quoracy.db.holder import user_name
 from quoracy.errors import QuoracyError
 from quoracy.operate.run import Asked, Report
 from quoracy.plan.markdown import plan_markdown
@@ -114,7 +114,7 @@ def asked_by_prefect() -> Asked:
     for tag in flow_run.tags:
         if tag.startswith("by:"):
             return Asked(by=tag[3:], origin=f"terminal, prefect on {machine}", flow_run_id=run_id)
-    return Asked(by=getpass.getuser(), origin=f"prefect on {machine}", flow_run_id=run_id)
+    return Asked(by=user_name(), origin=f"prefect on {machine}", flow_run_id=run_id)
 
 
 def secret_resolvers() -> Mapping[str, Resolver]:

@@ -7,14 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from controller import home_in, port_nobody_listens_on, record, spec_text
 
-from quoracy.errors import UsageError
+from quoracy.errors import QuoracyError, UsageError
 from quoracy.home import Home
 from quoracy.services import (
     RUNNER,
@@ -23,6 +26,7 @@ from quoracy.services import (
     prefect_environment,
     read_service,
     server_url,
+    start_runner,
     start_server,
     stop,
 )
@@ -50,6 +54,94 @@ def test_a_record_of_another_process_with_the_same_id_is_no_service(tmp_path: Pa
     (home.run / "server.json").write_text(json.dumps(content))
     assert read_service(home, SERVER) is None
     assert stop(home, SERVER) is False
+
+
+def test_a_record_of_a_process_that_was_gone_at_once_is_no_service(tmp_path: Path) -> None:
+    home = home_in(tmp_path)
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    write_record(home, ended.pid, started=0)
+    assert read_service(home, SERVER) is None
+
+
+def write_record(home: Home, pid: int, started: int) -> None:
+    home.run.mkdir()
+    content = {"name": SERVER, "pid": pid, "started": started, "url": "http://127.0.0.1:1"}
+    (home.run / "server.json").write_text(json.dumps(content))
+
+
+def test_a_service_that_ends_by_itself_while_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, kill = home_in(tmp_path), os.kill
+    with subprocess.Popen(["sleep", "600"]) as service:
+        fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
+        write_record(home, service.pid, int(fields[19]))
+
+        def too_late(pid: int, signal: int) -> None:
+            service.kill()
+            service.wait()
+            kill(pid, signal)
+
+        monkeypatch.setattr(os, "kill", too_late)
+        assert stop(home, SERVER) is True
+    assert stop(home, SERVER) is False
+
+
+class NoDeployments(BaseHTTPRequestHandler):
+    """A healthy server that no runner has ever polled."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def healthy_server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), NoDeployments) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def checkout_whose_runner(does: str, directory: Path) -> Path:
+    package = directory / "checkout" / "deployments"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "serve.py").write_text(does)
+    (package.parent / "prefect.yaml").write_text("deployments: [{name: etcd-deploy}]")
+    return package.parent
+
+
+def test_a_runner_that_ends_at_once_is_an_error_that_names_its_log(tmp_path: Path) -> None:
+    home, checkout = home_in(tmp_path), checkout_whose_runner("raise SystemExit(1)", tmp_path)
+    with healthy_server() as url, pytest.raises(QuoracyError) as caught:
+        start_runner(home, url, checkout)
+    assert caught.value.where == str(home.run / "runner.log")
+
+
+def test_a_server_that_dies_while_the_runner_starts_is_an_error_that_names_its_log(
+    tmp_path: Path,
+) -> None:
+    home = home_in(tmp_path)
+    checkout = checkout_whose_runner("import time; time.sleep(600)", tmp_path)
+    try:
+        with (
+            port_nobody_listens_on() as port,
+            pytest.raises(QuoracyError, match="went away while the runner started") as caught,
+        ):
+            start_runner(home, f"http://127.0.0.1:{port}", checkout)
+        assert caught.value.where == str(home.run / "server.log")
+    finally:
+        assert stop(home, RUNNER)
 
 
 def test_the_environment_sends_nothing_away_and_keeps_the_audit_log(tmp_path: Path) -> None:

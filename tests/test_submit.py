@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import _thread
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from controller import home_in, port_nobody_listens_on, record, spec_text
+from prefect_harness import ask
 
-from quoracy.errors import UsageError
+from quoracy.errors import QuoracyError, UsageError
 from quoracy.home import Home
 from quoracy.submit import run_here, submit, use_server
 
@@ -58,3 +62,55 @@ def test_a_run_here_ends_with_the_exit_code_of_its_error(
 def test_a_deployment_that_the_server_does_not_know(home: Home) -> None:
     with pytest.raises(UsageError, match="knows no deployment etcd-dance/etcd-dance"):
         submit(home, "etcd-dance", {"cluster": "demo"})
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_server_that_has_gone_away_is_an_error_in_words(home: Home, handed_over: bool) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with port_nobody_listens_on() as port:
+        url = f"http://127.0.0.1:{port}"
+        with (
+            temporary_settings({PREFECT_API_URL: f"{url}/api"}),
+            pytest.raises(QuoracyError, match=f"the Prefect server at {url} went away") as caught,
+        ):
+            if handed_over:
+                submit(home, "etcd-deploy", {"cluster": "demo"})
+            else:
+                run_here("etcd-deploy", {"cluster": "demo"})
+    assert "`quoracy history demo`" in caught.value.next_step
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_who_stops_waiting_is_told_that_the_run_goes_on_and_where(home: Home) -> None:
+    from prefect.client.orchestration import get_client
+
+    from flows.etcd_deploy import etcd_deploy
+
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(etcd_deploy)
+        deployment = client.create_deployment(flow_id, "etcd-deploy")
+    wanted = {"deployment_id": {"any_": [str(deployment)]}}
+    runs: list[str] = []
+
+    def press_ctrl_c() -> None:
+        while not runs:
+            time.sleep(0.1)
+            runs.extend(run["id"] for run in ask("/flow_runs/filter", flow_runs=wanted))
+        time.sleep(1)  # so that the other thread has heard of the run as well
+        _thread.interrupt_main()
+
+    presser = threading.Thread(target=press_ctrl_c)
+    presser.start()
+    try:
+        with pytest.raises(QuoracyError, match="the run goes on in the runner") as caught:
+            submit(home, "etcd-deploy", {"cluster": "demo"})
+    finally:
+        presser.join()
+        with get_client(sync_client=True) as client:
+            client.delete_deployment(deployment)
+    assert f"/runs/flow-run/{runs[0]}, or `quoracy history demo`" in caught.value.next_step

@@ -89,6 +89,12 @@ def check_path(running: Iterable[str], version: str) -> Verdict:
             f"the cluster runs {shown}; etcd cannot go back to {version} once all members are newer",
             next_step="keep the version, or restore a snapshot taken before the upgrade",
         )
+    if target < found[-1] and target[:2] == found[-1][:2]:
+        return warned(
+            "PatchDowngrade",
+            f"the cluster runs {shown}; {version} is an older patch of the same minor",
+            next_step="check that the spec's version is the one you want",
+        )
     if target[:2] == lowest[:2]:
         return passed("VersionPathOpen", f"{shown} to {version} stays within one minor")
     if target[:2] != (lowest[0], lowest[1] + 1):

@@ -10,6 +10,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.cli.options import AsJson, ClusterName
+from quoracy.db.models import Lease, Operation
+from quoracy.db.session import Database
 
 
 def status(cluster: ClusterName, as_json: AsJson = False) -> None:
@@ -18,12 +20,11 @@ def status(cluster: ClusterName, as_json: AsJson = False) -> None:
     Asks every host. Exit code 1 when it is not all well.
     """
     from quoracy.cli.show import show_json
-    from quoracy.db.lease import get_lease
     from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 
     with open_etcd_deploy(Wanted(cluster)) as deploy:
         facts = deploy.gather()
-        lease = get_lease(deploy.db, cluster)
+        lease, interrupted = _at_work(deploy.db, cluster)
     rows = [_row(name, facts) for name in facts.hosts]
     well = all(row["healthy"] for row in rows)
     if as_json:
@@ -33,13 +34,34 @@ def status(cluster: ClusterName, as_json: AsJson = False) -> None:
                 "cluster_id": sorted(facts.cluster_ids),
                 "leader": facts.leader,
                 "members": rows,
+                "interrupted": [one.id for one in interrupted],
             }
         )
     else:
         _show(cluster, facts, rows)
         if lease:
             typer.echo(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
+        for one in interrupted:
+            typer.echo(
+                f"interrupted: {one.title} since {one.started_at:%Y-%m-%d %H:%M:%S} UTC "
+                f"by {one.requested_by}; run the same command again"
+            )
     raise typer.Exit(0 if well else 1)
+
+
+def _at_work(db: Database, cluster: str) -> tuple[Lease | None, list[Operation]]:
+    """The live lease, or else the operations that changed hosts and never came to their end."""
+    from quoracy.db.holder import this_process
+    from quoracy.db.lease import get_lease, is_live
+    from quoracy.db.operations import unfinished
+
+    now = db.now()
+    lease = get_lease(db, cluster)
+    if lease is not None and is_live(lease, this_process(), now):
+        return lease, []
+    # One that began after the lease was read has a lease that was not seen; dry runs need none.
+    cut_off = (one for one in unfinished(db, cluster) if one.started_at <= now)
+    return None, [one for one in cut_off if one.fence is not None]
 
 
 def _row(name: str, facts: Any) -> dict[str, Any]:

@@ -36,12 +36,6 @@ def prepare_host(cluster: EtcdCluster) -> str:
     return script(*parts)
 
 
-def release_installed(cluster: EtcdCluster, version: str) -> str:
-    """Print the digest of the archive that the version's directory was made from, if any."""
-    marker = f"{cluster.release_dir(version)}/{RELEASE_MARKER}"
-    return script(f"cat {marker} 2>/dev/null || true")
-
-
 def install_release(cluster: EtcdCluster, version: str, sha256: str) -> str:
     """Unpack an archive from standard input into the version's own directory, by one rename."""
     directory = cluster.release_dir(version)
@@ -106,7 +100,7 @@ def switch_generation(cluster: EtcdCluster, identity: str) -> str:
         ("sync", f"{unit}.quoracy-new"),
         ("mv", "-f", "-T", f"{unit}.quoracy-new", unit),
         ("systemctl", "daemon-reload"),
-        f'elif [ "$(systemctl show -P NeedDaemonReload {cluster.unit})" = yes ]; then',
+        f'elif [ "$(systemctl show --value -p NeedDaemonReload {cluster.unit})" = yes ]; then',
         ("systemctl", "daemon-reload"),
         "fi",
         link(f"generations/{identity}", f"{cluster.config_dir}/current"),
@@ -138,10 +132,11 @@ def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:
     """
     parts: list[tuple[str, ...] | str] = [
         f"systemctl disable --quiet --now {cluster.unit} 2>/dev/null || true",
-        _move_aside(cluster.data_dir, stamp),
+        # Within their directories, which may be mounts of their own.
+        _move_aside(f"{cluster.data_dir}/member", stamp),
     ]
     if cluster.directories.wal:
-        parts.append(_move_aside(cluster.directories.wal, stamp))
+        parts.append(_move_aside(cluster.wal_dir, stamp))
     parts.append(("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"))
     return script(*parts)
 

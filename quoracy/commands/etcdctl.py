@@ -21,6 +21,9 @@ def etcdctl(
     """
     tls = f"{cluster.config_dir}/tls"
     return (
+        # etcdctl dies when a variable such as ETCDCTL_CACERT is set beside its flag.
+        "env",
+        "-i",
         f"{cluster.config_dir}/current/release/etcdctl",
         f"--endpoints={','.join(endpoints) or local_endpoint(cluster)}",
         f"--cacert={tls}/ca.pem",

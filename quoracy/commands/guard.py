@@ -40,7 +40,7 @@ def state_dir(cluster: str) -> str:
 def guarded(guard: Guard, body: str) -> str:
     """The script, run only while holding the host's lock and only when not fenced off."""
     return f"""{_enter(guard)}
-{_remember(guard, f"{shlex.quote(guard.holder)} {guard.fence} $now")}
+{_remember(guard, guard.holder, "$now")}
 {body}"""
 
 
@@ -52,7 +52,7 @@ def released(guard: Guard) -> str:
     """
     return f"""{_enter(guard)}
 [ "$seen_holder" = {shlex.quote(guard.holder)} ] || exit 0
-{_remember(guard, f"- {guard.fence} 0")}
+{_remember(guard, "-", "0")}
 """
 
 
@@ -62,9 +62,10 @@ def settled(cluster: str) -> str:
     return f"[ ! -e {lock} ] || flock -s -w {SETTLE_SECONDS} {lock} true\n"
 
 
-def _remember(guard: Guard, line: str) -> str:
+def _remember(guard: Guard, holder: str, time_s: str) -> str:
     fence = shlex.quote(f"{state_dir(guard.cluster)}/fence")
-    return f"echo {line} > {fence}.new\nmv -f {fence}.new {fence}"
+    line = f"printf '%s %s %s\\n' {shlex.quote(holder)} {guard.fence} {time_s}"
+    return f"{line} > {fence}.new\nmv -f {fence}.new {fence}"
 
 
 def _enter(guard: Guard) -> str:

@@ -91,14 +91,10 @@ def list_clusters(db: Database) -> list[Cluster]:
         return list(session.exec(select(Cluster).order_by(col(Cluster.name))).all())
 
 
-def nodes_of(db: Database, cluster: str) -> list[Node]:
-    """Return the hosts of a cluster by name."""
-    with db.session() as session:
-        return _nodes(session, cluster)
-
-
 def forget_cluster(db: Database, name: str, *, now: datetime) -> None:
-    """Drop what is wanted of a cluster; hosts, history, snapshots and fence stay as they are.
+    """Drop what is wanted of a cluster, its pinned identity too.
+
+    What runs on its hosts, its history and its snapshots stay, and its fencing numbers go on.
 
     Raises:
         LeaseHeld: An operation works on it.
@@ -137,31 +133,15 @@ def pin_cluster_id(
         cluster.updated_at = now
 
 
-def set_node_status(
-    db: Database, cluster: str, name: str, *, status: str, now: datetime, error: str | None = None
-) -> None:
-    """Record how a host was found; the last error goes when there is no new one."""
-    with db.session() as session:
-        node = session.get(Node, (cluster, name))
-        if node is None:
-            known = [row.name for row in _nodes(session, cluster)]
-            raise UsageError(f"there is no host {name!r}; {_known('hosts', known)}", where=cluster)
-        node.status, node.error, node.updated_at = status, error, now
-
-
 def _cluster(session: Session, name: str, *, lock: bool = False) -> Cluster:
     cluster = session.get(Cluster, name, with_for_update=lock)
     if cluster is None:
         known = session.exec(select(Cluster.name).order_by(col(Cluster.name))).all()
         raise UsageError(
-            f"there is no cluster {name!r}; {_known('clusters', known)}",
+            f"there is no cluster {name!r}; known clusters: {', '.join(known) or 'none'}",
             next_step="import it with `quoracy cluster apply -f cluster.yaml`",
         )
     return cluster
-
-
-def _known(what: str, names: Sequence[str]) -> str:
-    return f"known {what}: {', '.join(names) or 'none'}"
 
 
 def _nodes(session: Session, cluster: str) -> list[Node]:

@@ -60,3 +60,5 @@ class Heartbeat:
                 self.lost = not beat(self._db, cluster, holder, fence, self._db.now())
             except QuoracyError as error:
                 self.failures.append(str(error))
+            except Exception as error:  # noqa: BLE001  a defect must not end the beats unseen
+                self.failures.append(f"{type(error).__name__}: {error}")

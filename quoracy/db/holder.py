@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from quoracy.errors import UsageError
 
 _PROC = Path("/proc")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._@:-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Holder:
     """One process, told from all others on all machines and boots.
 
     Args:
-        id: Without spaces, for people and for the hosts' locks: user@host:pid:digest.
+        id: For people and for the hosts' locks: user@host:pid:digest. It goes into scripts and
+            files of words, so it holds nothing but letters, digits and ._@:-
         machine: Host name and PID namespace: containers of one machine share its boot, but a
             process ID means something else in each.
         boot_id: The kernel's random name of this boot.
@@ -49,7 +52,7 @@ def this_process() -> Holder:
         ) from error
     digest = hashlib.sha256(f"{boot_id} {machine} {pid} {started}".encode()).hexdigest()[:8]
     return Holder(
-        id=f"{_user()}@{socket.gethostname()}:{pid}:{digest}",
+        id=_NOT_PLAIN.sub("_", f"{user_name()}@{socket.gethostname()}:{pid}:{digest}"),
         machine=machine,
         boot_id=boot_id,
         pid=pid,
@@ -83,8 +86,9 @@ def _read_start(pid: int) -> int:
     return 0 if state in ("Z", "X") else started
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the login of this process; its number where it has no name, as in containers."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # containers run with user IDs that have no name
+    except KeyError:
         return str(os.getuid())

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, text
 from sqlmodel import col, update
 
-from quoracy.db.holder import Holder, is_gone, this_process
+from quoracy.db.holder import Holder, is_gone
 from quoracy.db.models import Lease, Operation
 from quoracy.db.session import Database
 from quoracy.db.types import UtcDateTime
@@ -35,7 +35,6 @@ _TAKE = text(
         boot_id = excluded.boot_id, pid = excluded.pid,
         process_started = excluded.process_started, machine = excluded.machine
     WHERE leases.holder IS NULL
-       OR leases.operation_id = excluded.operation_id
        OR leases.heartbeat_at < :expired_before
        OR (leases.holder = :dead_holder AND leases.fence = :dead_fence)
     RETURNING fence
@@ -55,7 +54,7 @@ def take_lease(
     now: datetime,
     least_fence: int = 0,
 ) -> int:
-    """Take a cluster's lease when it is free, expired, of a dead process, or of this operation.
+    """Take a cluster's lease when it is free, expired, or of a dead process.
 
     Returns the fencing number: higher than all before, and higher than `least_fence`, the highest
     that a host of the cluster has seen (the hosts may be older than the database).
@@ -136,34 +135,6 @@ def release_lease(db: Database, cluster: str, holder: Holder, fence: int) -> boo
             .values(holder=None)
         )
         return session.exec(ours).rowcount == 1
-
-
-def break_lease(db: Database, cluster: str, *, now: datetime) -> Lease | None:
-    """Free the lease of a dead holder and return what it was; None when it is free already.
-
-    Raises:
-        LeaseHeld: The holder lives, or may live: a live lease is never broken.
-    """
-    lease = get_lease(db, cluster)
-    if lease is None:
-        return None
-    if is_live(lease, this_process(), now):
-        raise held(lease)
-    with db.session() as session:
-        # The beat is compared too: a holder that was paused may have come back meanwhile.
-        seen = (
-            update(Lease)
-            .where(
-                col(Lease.cluster) == cluster,
-                col(Lease.fence) == lease.fence,
-                col(Lease.heartbeat_at) == lease.heartbeat_at,
-            )
-            .values(holder=None)
-        )
-        freed = session.exec(seen).rowcount == 1
-    if not freed:
-        raise held(get_lease(db, cluster), cluster)
-    return lease
 
 
 def held(lease: Lease | None, cluster: str = "") -> LeaseHeld:

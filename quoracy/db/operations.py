@@ -143,13 +143,6 @@ def end_operation(
         return session.exec(ended).rowcount == 1
 
 
-def attach_flow_run(db: Database, operation_id: str, flow_run_id: str) -> None:
-    """Link an operation to the Prefect flow run that carries it."""
-    linked = update(Operation).where(col(Operation.id) == operation_id)
-    with db.session() as session:
-        session.exec(linked.values(flow_run_id=flow_run_id))
-
-
 def get_operation(db: Database, operation_id: str) -> Operation:
     """Return an operation by its ID or by the beginning of it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from quoracy.errors import StepFailed
+from quoracy.errors import RemoteError, StepFailed
 from quoracy.facts.etcd import MemberPoll
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.templates.render import client_url
@@ -26,7 +26,7 @@ def await_member(
 ) -> str:
     """Poll the member until it is fit, or its start timeout is over.
 
-    Fit means: the unit's process has not been replaced since the first look, three linearizable
+    A look that fails does not count against the member, it only takes time. Fit means: the unit's process has not been replaced since the first look, three linearizable
     reads in a row through this member succeeded, the last of them two election timeouts after the
     process started, and its applied index is at or past the one the leader had at the first look.
 
@@ -45,18 +45,22 @@ def await_member(
     window = 2 * cluster.etcd.election_timeout_ms / 1000
     asked = clock()
     deadline = asked + cluster.systemd.start_timeout_s
-    first = seen = poll()
-    target = leader_index(first)
-    reads = int(first.healthy)
-    while not (reads >= READS and _fit(seen, own, target, window)):
+    first: MemberPoll | None = None
+    target: int | None = None
+    reads = 0
+    while True:
+        seen = _try(last_look if reads >= READS - 1 else poll)
+        if seen is not None:
+            first = first or seen
+            _require_same_process(cluster, host, seen, first)
+            target = target if target is not None else leader_index(seen)
+        reads = reads + 1 if seen is not None and seen.healthy else 0
+        if seen is not None and reads >= READS and _fit(seen, own, target, window):
+            break
         if clock() > deadline:
-            raise _not_fit(cluster, host, seen, _applied(seen, own), target)
+            raise _not_fit(cluster, host, seen, own, target)
         sleep(max(POLL_S, _pause(seen, window, reads) - (clock() - asked)))
         asked = clock()
-        seen = last_look() if reads >= READS - 1 else poll()
-        _require_same_process(cluster, host, seen, first)
-        target = target if target is not None else leader_index(seen)
-        reads = reads + 1 if seen.healthy else 0
     return f"{reads} reads in a row, {_age(seen):.1f} s after its start"
 
 
@@ -66,6 +70,14 @@ def leader_index(poll: MemberPoll) -> int | None:
         if status.leader_id == status.member_id:
             return status.raft_index
     return None
+
+
+def _try(look: Poll) -> MemberPoll | None:
+    """A look; None when the host could not be asked, which is no proof against the member."""
+    try:
+        return look()
+    except RemoteError:
+        return None
 
 
 def _fit(poll: MemberPoll, own: str, target: int | None, window: float) -> bool:
@@ -87,10 +99,11 @@ def _applied(poll: MemberPoll, endpoint: str) -> int | None:
     return None
 
 
-def _pause(poll: MemberPoll, window: float, reads: int) -> float:
+def _pause(poll: MemberPoll | None, window: float, reads: int) -> float:
     """Seconds between two looks: the reads are spread over what is left of the window."""
-    left = window - _age(poll)
-    return left / max(1, READS - reads) if poll.healthy else POLL_S
+    if poll is None or not poll.healthy:
+        return POLL_S
+    return (window - _age(poll)) / max(1, READS - reads)
 
 
 def _require_same_process(
@@ -106,11 +119,14 @@ def _require_same_process(
 
 
 def _not_fit(
-    cluster: EtcdCluster, host: str, poll: MemberPoll, applied: int | None, target: int | None
+    cluster: EtcdCluster, host: str, poll: MemberPoll | None, own: str, target: int | None
 ) -> StepFailed:
+    seen = "the host could not be asked"
+    if poll is not None:
+        applied = _applied(poll, own)
+        seen = f"unit {poll.unit.active}, healthy {poll.healthy}, applied {applied} of {target}"
     return StepFailed(
-        f"the member is not healthy and caught up after {cluster.systemd.start_timeout_s} s "
-        f"(unit {poll.unit.active}, healthy {poll.healthy}, applied {applied} of {target})",
+        f"the member is not healthy and caught up after {cluster.systemd.start_timeout_s} s ({seen})",
         where=host,
         next_step=f"look at `journalctl -u {cluster.unit}` on the host",
     )

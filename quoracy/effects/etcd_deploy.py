@@ -21,12 +21,12 @@ from quoracy.effects.certificates import wanted_certificates
 from quoracy.effects.etcd_steps import apply_etcd_step
 from quoracy.effects.gather import gather_etcd
 from quoracy.effects.site import EtcdSite
-from quoracy.errors import UsageError
+from quoracy.errors import QuoracyError, UsageError
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home, load_home
 from quoracy.operate.run import Asked, Leased, Report, apply_plan, leased, record_without_acting
 from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest, plan_etcd_deploy
-from quoracy.plan.etcd_steps import AwaitMember
+from quoracy.plan.etcd_steps import AwaitMember, HaltMember
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver
@@ -106,6 +106,7 @@ class EtcdDeploy:
         with leased(self.db, plan, asked, least_fence=self._highest_fence()) as operation:
             work = _EtcdWork(self, operation)
             try:
+                work.announce()
                 return apply_plan(self.db, plan, work, operation)
             finally:
                 work.let_go()
@@ -160,6 +161,12 @@ class _EtcdWork:
         # A member that is waited for is not changed; what the waiting saw last stays true.
         if step.name != AwaitMember.name:
             self._deploy.facts = None
+        if step.name == HaltMember.name:
+            facts = self._look()
+            # When it serves after all, taking it down is subject to the gate as any other stop.
+            if step.host in facts.healthy:
+                require([check_can_stop(facts, step.host)])
+            self._deploy.facts = None
         return self._deploy.apply_step(step, self._site)
 
     def _look(self) -> EtcdFacts:
@@ -171,6 +178,21 @@ class _EtcdWork:
         if facts is None or datetime.now(UTC) - facts.asked_at > FRESH:
             return self._deploy.gather()
         return facts
+
+    def announce(self) -> None:
+        """Tell every host of the new holder before anything is looked at or changed.
+
+        A holder before us may only be paused: from here on no host obeys it any more.
+
+        Raises:
+            QuoracyError: A host refuses, or cannot be told.
+        """
+        answers = self._deploy.pool.each(
+            lambda host: self._site.change(host.name, ":\n", what="announce the operation")
+        )
+        for answer in answers.values():
+            if isinstance(answer, QuoracyError):
+                raise answer
 
     def let_go(self) -> None:
         """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""
@@ -188,17 +210,16 @@ def known_cluster(db: Database, name: str, version: str | None) -> tuple[EtcdClu
         UsageError: The cluster is unknown, or its spec does not fit the version.
     """
     row = get_cluster(db, name)
-    cluster = EtcdCluster.model_validate_json(row.spec)
-    if version:
-        try:
-            cluster = cluster.at_version(version)
-        except ValidationError as error:
-            said = "; ".join(str(detail["msg"]) for detail in error.errors())
-            raise UsageError(
-                f"the spec of {name} cannot be used with etcd {version}: {said}",
-                next_step="give a version like 3.5.30, or change the spec",
-            ) from None
-    return cluster, row.cluster_id
+    try:
+        cluster = EtcdCluster.model_validate_json(row.spec)
+        return (cluster.at_version(version) if version else cluster), row.cluster_id
+    except ValidationError as error:
+        said = "; ".join(str(detail["msg"]) for detail in error.errors())
+        at = f" with etcd {version}" if version else ""
+        raise UsageError(
+            f"the recorded spec of {name} cannot be used{at}: {said}",
+            next_step="give a version like 3.5.30, or correct the spec and apply it again",
+        ) from None
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from quoracy.errors import QuoracyError, StepFailed
+from quoracy.errors import QuoracyError, RemoteError
 from quoracy.facts.etcd import (
     EtcdHostFacts,
     HostSilent,
@@ -30,7 +31,11 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
 
     def ask(host: Host) -> EtcdHostFacts:
         output = host.run(question, what="look at the host", timeout=20.0).stdout
-        return parse_etcd_host(cluster, parse_answers(output, host=host.name))
+        answers = parse_answers(output, host=host.name)
+        try:
+            return parse_etcd_host(cluster, answers)
+        except (LookupError, ValueError, tarfile.TarError) as error:
+            raise RemoteError(f"an answer cannot be read ({error!r})", where=host.name) from error
 
     answers = pool.each(ask, [host.name for host in cluster.hosts])
     return EtcdFacts(
@@ -53,11 +58,11 @@ def seen_from(cluster: EtcdCluster, name: str, facts: EtcdFacts) -> MemberPoll:
     """The view of one member in a look at all hosts.
 
     Raises:
-        StepFailed: Its host could not be asked.
+        RemoteError: Its host could not be asked.
     """
     host = facts.hosts[name]
     if isinstance(host, HostSilent):
-        raise StepFailed(f"the host could not be asked: {host.reason}", where=name)
+        raise RemoteError(f"the host could not be asked: {host.reason}", where=name)
     return MemberPoll(
         unit=host.unit,
         uptime_s=host.host.uptime_s,

@@ -60,16 +60,18 @@ def take_snapshot(step: TakeSnapshot, site: EtcdSite) -> str:
         One line for the journal.
 
     Raises:
-        BackupFailed: There is no verified snapshot. A file left on the host is private to root and
-            removed by the next snapshot there.
+        BackupFailed: There is no verified snapshot.
         LeaseHeld: Another operation acts on the cluster.
     """
     path = snapshot_path(site.cluster, site.stamp)
     try:
         return _take(step, site, path)
-    except (BackupFailed, LeaseHeld):
+    except LeaseHeld:
         raise
     except QuoracyError as error:
+        _remove(step, site, path, error)
+        if isinstance(error, BackupFailed):
+            raise
         raise BackupFailed(
             f"no snapshot could be taken, so nothing was changed: {error.what}",
             where=error.where or step.host,
@@ -109,6 +111,14 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
         ),
     )
     return f"revision {status['revision']}, {stored.size} bytes, {stored.url}"
+
+
+def _remove(step: TakeSnapshot, site: EtcdSite, path: str, because: QuoracyError) -> None:
+    """Leave no file behind on the host; when that fails as well, the first error says so."""
+    try:
+        site.change(step.host, script(("rm", "-f", path)), what="remove the unfinished snapshot")
+    except QuoracyError as error:
+        because.add_note(f"and {path} is left on {step.host}: {error}")
 
 
 def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from quoracy.commands.etcd import CERTIFICATE_ROLES, RELEASE_MARKER
 from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
+from quoracy.commands.guard import state_dir
 from quoracy.facts.host import (
     HostFacts,
     files_question,
@@ -162,13 +163,13 @@ class MemberPoll:
 def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
     """All questions to one host, for one round trip."""
     config, run = cluster.config_dir, f"/run/etcd-{cluster.name}"
-    paths = (cluster.data_dir, cluster.directories.bin)
+    paths = (cluster.data_dir, cluster.wal_dir, cluster.directories.bin, state_dir(cluster.name))
     return {
         **host_questions(cluster.name, paths),
         **_etcdctl_questions(cluster),
         "unit": _unit_question(cluster),
         "process": (
-            f"p=$(systemctl show -P MainPID {cluster.unit}); [ $p -gt 0 ] && "
+            f"p=$(systemctl show --value -p MainPID {cluster.unit}); [ $p -gt 0 ] && "
             f"echo exe=$(readlink /proc/$p/exe) && "
             f"stat -L -c %d:%i /proc/$p/exe {config}/current/release/etcd | "
             "{ read -r running; echo running=$running; read -r linked; echo linked=$linked; }"

@@ -43,11 +43,14 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
         RolledBack: A step failed, and what the group (or a create) had changed was put back.
         RollbackFailed: Putting back failed as well.
     """
-    _require_same(plan.groups, work.look())
-    for step in plan.before:
+    # Looked at under the lease: what the backup must hold, and who takes it, may have moved on.
+    now = work.look()
+    _require_same(plan.groups, now)
+    journal.plan(now)
+    for step in now.before:
         journal.step(step, work.apply)
     done: list[Step] = []
-    groups = plan.groups
+    groups = now.groups
     while groups:
         group, rest = groups[0], groups[1:]
         try:
@@ -76,6 +79,8 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
 
     def take(step: Step) -> None:
         journal.step(step, act)
+        if step.name == group.kept_after:
+            acted.clear()
 
     try:
         if group.parallel:

@@ -20,7 +20,7 @@ from quoracy.db.operations import (
     unfinished,
 )
 from quoracy.db.session import Database
-from quoracy.errors import LeaseHeld, Refused, RollbackFailed, RolledBack
+from quoracy.errors import LeaseHeld, QuoracyError, Refused, RollbackFailed, RolledBack
 from quoracy.operate.journal import Journal
 from quoracy.operate.loop import Work, carry_out
 from quoracy.plan.plan import Plan
@@ -99,8 +99,11 @@ def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Itera
             )
             with _outcome(db, operation_id):
                 yield Leased(operation_id, here.id, fence, " ".join(before))
-    finally:
-        release_lease(db, plan.cluster, here, fence)
+    except BaseException as error:
+        with _noted(error):
+            release_lease(db, plan.cluster, here, fence)
+        raise
+    release_lease(db, plan.cluster, here, fence)
 
 
 def _earlier_holders(db: Database, cluster: str) -> tuple[str, ...]:
@@ -117,10 +120,8 @@ def _end_interrupted(db: Database, cluster: str, successor: str) -> None:
 
 
 def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Report:
-    """Journal the plan's steps and carry them out."""
-    journal = Journal(db, operation.operation_id)
-    journal.plan(plan)
-    carry_out(plan, work, journal)
+    """Carry out the plan, with every step in the journal."""
+    carry_out(plan, work, Journal(db, operation.operation_id))
     return Report(operation.operation_id, "done", plan)
 
 
@@ -130,9 +131,20 @@ def _outcome(db: Database, operation_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        end_operation(db, operation_id, outcome_of(error), now=db.now(), error=str(error))
+        # What became of the hosts counts more than that it could not be written down.
+        with _noted(error):
+            end_operation(db, operation_id, outcome_of(error), now=db.now(), error=str(error))
         raise
     end_operation(db, operation_id, "done", now=db.now())
+
+
+@contextmanager
+def _noted(error: BaseException) -> Iterator[None]:
+    """Keep an error of the database as a note to the error that is being raised already."""
+    try:
+        yield
+    except QuoracyError as failure:
+        error.add_note(f"and it could not be recorded: {failure}")
 
 
 def outcome_of(error: BaseException) -> Outcome:

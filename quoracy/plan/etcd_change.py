@@ -8,10 +8,11 @@ from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import quorum, voter_names
 from quoracy.checks.verdict import Verdict, failed, warned
 from quoracy.checks.versions import check_path, triple
+from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_member import disk_changes, member_steps, preparation, running_changes
-from quoracy.plan.etcd_refusals import clock_warnings
-from quoracy.plan.etcd_steps import TakeSnapshot
+from quoracy.plan.etcd_refusals import MIN_FREE_BYTES, clock_warnings
+from quoracy.plan.etcd_steps import StartMember, TakeSnapshot
 from quoracy.plan.plan import Change, Group, Plan, Step
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import peer_url
@@ -45,6 +46,8 @@ def plan_change(
         return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
     verdicts += _cluster_state(facts, changes)
     verdicts += _downtime(facts, groups, allow_downtime=allow_downtime)
+    backup = _backup(facts) if changes else ()
+    verdicts += _room(cluster, facts, backup)
     title = _title(cluster, changes, len(groups))
     groups = _regain_quorum(facts, groups)
     if prepare:
@@ -56,7 +59,7 @@ def plan_change(
         title=title,
         verdicts=tuple(verdicts),
         changes=tuple(changes),
-        before=_backup(facts) if changes else (),
+        before=backup,
         groups=tuple(groups),
     )
 
@@ -78,7 +81,10 @@ def _order(cluster: EtcdCluster, facts: EtcdFacts) -> list[EtcdHost]:
 
 def _member_group(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> Group:
     steps, stops = member_steps(cluster, host, facts.heard[host.name])
-    return Group(host.name, host.name, steps, stops_voter=stops, note=_note(cluster, host, facts))
+    note = _note(cluster, host, facts)
+    # Once the last old member has served, going back is what etcd refuses.
+    final = StartMember.name if note else ""
+    return Group(host.name, host.name, steps, stops_voter=stops, note=note, kept_after=final)
 
 
 def _note(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> str:
@@ -105,6 +111,24 @@ def _backup(facts: EtcdFacts) -> tuple[Step, ...]:
         ),
     )
     return (TakeSnapshot(candidates[0], facts.revision),) if candidates else ()
+
+
+def _room(cluster: EtcdCluster, facts: EtcdFacts, backup: Sequence[Step]) -> list[Verdict]:
+    """A snapshot is about as large as the database, and must not fill the disk that etcd needs."""
+    verdicts = []
+    for step in backup:
+        free = facts.heard[step.host].host.free_bytes.get(state_dir(cluster.name))
+        needed = facts.statuses[step.host].db_bytes + MIN_FREE_BYTES
+        if free is not None and free < needed:
+            verdicts.append(
+                failed(
+                    "NoRoomForSnapshot",
+                    f"{free // 1024**2} MiB free at {state_dir(cluster.name)}, the snapshot needs {needed // 1024**2}",
+                    where=step.host,
+                    next_step="free disk space there, or defragment the members first",
+                )
+            )
+    return verdicts
 
 
 def _running(facts: EtcdFacts) -> list[str]:
@@ -165,7 +189,11 @@ def _quorate(facts: EtcdFacts) -> bool:
 
 def _regain_quorum(facts: EtcdFacts, groups: list[Group]) -> list[Group]:
     """Without quorum no member becomes ready alone, so all stopped ones are started at once."""
-    stopped = [group for group in groups if not facts.heard[group.member].unit.running]
+    stopped = [
+        group
+        for group in groups
+        if not facts.heard[group.member].unit.running and not group.stops_voter
+    ]
     if _quorate(facts) or len(stopped) < 2:
         return groups
     steps = tuple(step for group in stopped for step in group.steps)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from quoracy.checks.certificates import WantedCertificates, check_given
 from quoracy.checks.verdict import Verdict, failed
-from quoracy.commands.etcd import CERTIFICATE_ROLES
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_member import follows, preparation
@@ -42,8 +41,13 @@ def plan_create(
     content = found[0] if found else bootstrap_config(cluster, token)
     verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, found)]
     verdicts += _port_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
-    prepare = [s for h in cluster.hosts for s in _prepare(cluster, h, facts.heard[h.name], content)]
+    verdicts += _ca_verdicts(facts, certificates)
     fresh = not any(heard.has_log for heard in facts.heard.values())
+    prepare = [
+        step
+        for host in cluster.hosts
+        for step in _prepare(cluster, host, facts.heard[host.name], content, fresh=fresh)
+    ]
     form = [s for h in cluster.hosts for s in _form(h.name, facts.heard[h.name], fresh=fresh)]
     finish = [
         FinishBootstrap(host.name)
@@ -72,20 +76,21 @@ def plan_create(
 
 
 def _prepare(
-    cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts, content: str
+    cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts, content: str, *, fresh: bool
 ) -> list[Step]:
     if _finished(facts):
         return []
     steps: list[Step] = []
-    prepared = set(facts.certificates) >= {"ca.pem"} and len(facts.keys) == len(CERTIFICATE_ROLES)
-    if not prepared:
+    # The keys of the first start are written last but one: without them, what else lies here may be
+    # left from an earlier create with other addresses or another CA, and is written anew.
+    if facts.bootstrap is None:
         steps += [PrepareHost(host.name), WriteCertificates(host.name)]
     steps += preparation(cluster, host, facts)
     if facts.bootstrap is None:
         steps.append(WriteBootstrap(host.name, content))
     if not follows(cluster, host, facts):
         identity = render_generation(cluster, host).identity
-        steps.append(SwitchGeneration(host.name, identity, facts.generation))
+        steps.append(SwitchGeneration(host.name, identity, facts.generation, withdraw=fresh))
     return steps
 
 
@@ -111,6 +116,21 @@ def _bootstrap_verdicts(cluster: EtcdCluster, found: Sequence[str]) -> list[Verd
             )
         ]
     return []
+
+
+def _ca_verdicts(facts: EtcdFacts, certificates: WantedCertificates) -> list[Verdict]:
+    """A create is finished with the CA it was begun with, or its members never trust each other."""
+    return [
+        failed(
+            "CertificatesDiffer",
+            "the interrupted create was begun with a CA that this controller does not have",
+            where=name,
+            next_step="finish it from the controller (and QUORACY_HOME) where it was begun",
+        )
+        for name, heard in facts.heard.items()
+        if heard.bootstrap is not None
+        and heard.certificates.get("ca.pem", b"").strip() != (certificates.ca or b"").strip()
+    ]
 
 
 def _port_verdicts(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:

@@ -6,7 +6,7 @@ that are down first, then followers, the leader last, so that a roll costs one c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quoracy.checks.certificates import WantedCertificates
@@ -80,7 +80,7 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
             cluster, facts, request.certificates, general, allow_downtime=request.allow_downtime
         )
         validated = _entry(cluster, facts, request, exists)
-    return _with_verdicts(plan, validated)
+    return replace(plan, verdicts=(*validated, *plan.verdicts))
 
 
 def _formed(facts: EtcdFacts) -> bool:
@@ -125,17 +125,3 @@ def _carriers(facts: EtcdFacts) -> str:
 
 def _nothing(cluster: EtcdCluster, title: str, verdicts: list[Verdict]) -> Plan:
     return Plan("etcd-deploy", cluster.name, "nothing", title, verdicts=tuple(verdicts))
-
-
-def _with_verdicts(plan: Plan, more: list[Verdict]) -> Plan:
-    return Plan(
-        plan.operation,
-        plan.cluster,
-        plan.kind,
-        plan.title,
-        (*more, *plan.verdicts),
-        plan.changes,
-        plan.before,
-        plan.groups,
-        plan.whole,
-    )

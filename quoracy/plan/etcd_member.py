@@ -94,6 +94,11 @@ def member_steps(
     if not follows(cluster, host, facts):
         switch.append(SwitchGeneration(host.name, identity, facts.generation))
     up: list[Step] = [StartMember(host.name), AwaitMember(host.name)]
+    if facts.unit.pid and not facts.unit.running:
+        # It is on its way up and may already vote: only the gate allows to stop it.
+        if not switch and not running_changes(cluster, host, facts):
+            return (up[-1],), False
+        return (StopMember(host.name), *switch, *up), True
     if not facts.unit.running:
         # A unit that is failing over and over is stopped first, or systemd starts it in between.
         down: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
@@ -114,17 +119,13 @@ def _spoiled(facts: EtcdHostFacts, wanted: Generation) -> bool:
 def _version_changes(
     cluster: EtcdCluster, host: str, process: ProcessFacts, facts: EtcdHostFacts
 ) -> list[Change]:
-    wanted = f"{cluster.release_dir(cluster.version)}/etcd"
-    if process.executable != wanted:
-        running = facts.status.version if facts.status else process.executable
-        if running != cluster.version:
-            return [Change(host, "version", running, cluster.version)]
-        return [Change(host, "release", process.executable, wanted)]
-    if (
-        process.replaced
-        and facts.generation == render_generation(cluster, cluster.host(host)).identity
-    ):
-        return [Change(host, "release", "replaced on disk since the start", wanted)]
+    running = facts.status.version if facts.status else process.executable.split("/")[-2]
+    if running != cluster.version:
+        return [Change(host, "version", running, cluster.version)]
+    # The path of the executable is no evidence: the directory may be reached through a link.
+    wanted = render_generation(cluster, cluster.host(host)).identity
+    if process.replaced and facts.generation == wanted:
+        return [Change(host, "release", "replaced on disk since the start", cluster.version)]
     return []
 
 

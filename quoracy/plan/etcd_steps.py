@@ -92,10 +92,13 @@ class SwitchGeneration(_HostStep):
     Attributes:
         identity: The generation to follow.
         previous: The one followed until now; None in a create.
+        withdraw: Whether the undo of a first switch removes unit and link; not once a member of
+            the new cluster has a log.
     """
 
     identity: str
     previous: str | None
+    withdraw: bool = True
     name: ClassVar[str] = "switch-generation"
 
     @property
@@ -107,7 +110,7 @@ class SwitchGeneration(_HostStep):
     def undo(self) -> tuple[Step, ...]:
         """Follow the previous generation again."""
         if self.previous is None:
-            return (WithdrawGeneration(self.host),)
+            return (WithdrawGeneration(self.host),) if self.withdraw else ()
         return (SwitchGeneration(self.host, self.previous, self.identity),)
 
 

@@ -58,6 +58,7 @@ class Group:
         steps: In order; steps of different hosts run side by side when `parallel`.
         stops_voter: Whether the quorum gate must be passed right before the first step.
         note: What cannot be undone afterwards, or else must be known before; may be empty.
+        kept_after: Name of the step after whose success nothing of the group is put back any more.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Group:
     parallel: bool = False
     stops_voter: bool = False
     note: str = ""
+    kept_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

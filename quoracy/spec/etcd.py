@@ -274,8 +274,11 @@ class EtcdCluster(Model):
 
     @property
     def wal_dir(self) -> str:
-        """Directory of the write-ahead log on every host."""
-        return self.directories.wal or f"{self.data_dir}/member/wal"
+        """Directory of the write-ahead log on every host.
+
+        etcd makes and renames it itself, so `directories.wal` is its parent, which may be a mount.
+        """
+        return f"{self.directories.wal or f'{self.data_dir}/member'}/wal"
 
     @property
     def config_dir(self) -> str:

@@ -93,7 +93,7 @@ def etcd_settings(cluster: EtcdCluster, host: EtcdHost) -> dict[str, Any]:
         "log-outputs": ["stderr"],
     }
     if cluster.directories.wal:
-        settings["wal-dir"] = cluster.directories.wal
+        settings["wal-dir"] = cluster.wal_dir
     if wanted.auto_compaction_mode:
         settings["auto-compaction-mode"] = wanted.auto_compaction_mode
         settings["auto-compaction-retention"] = wanted.auto_compaction_retention

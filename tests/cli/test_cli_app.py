@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quoracy.cli.app import app
+from quoracy.db.holder import this_process
+from quoracy.db.lease import take_lease
+from quoracy.db.operations import NewOperation, new_operation_id, start_operation
+from quoracy.db.session import open_database
 from quoracy.errors import QuoracyError
 from quoracy.home import Home
 
@@ -59,6 +64,30 @@ def test_status_of_hosts_that_do_not_answer_is_exit_code_1(call: Call, demo: str
     assert outcome.widest <= 80
     told = call("status", demo, "--json")
     assert [row["healthy"] for row in told.json["members"]] == [False] * 3
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_status_tells_of_an_operation_that_was_cut_off(
+    call: Call, home: Home, demo: str, lives: bool
+) -> None:
+    holder, operation = this_process(), new_operation_id()
+    if not lives:
+        holder = replace(holder, process_started=holder.process_started - 1)
+    db = open_database(home.database_url)
+    now = db.now()
+    taken = {"cluster": demo, "holder": holder, "reason": "upgrade demo"}
+    fence = take_lease(db, operation_id=operation, now=now, **taken)
+    begun = {"cluster": demo, "kind": "etcd-deploy", "title": "upgrade demo", "holder": holder.id}
+    asked = {"requested_by": "ada", "origin": "terminal", "plan": "{}", "plan_digest": "0"}
+    start_operation(db, NewOperation(**begun, **asked, id=operation, fence=fence), now=now)
+    dry_run = NewOperation(**begun, **asked)
+    start_operation(db, dry_run, now=now)
+    db.close()
+    last = call("status", demo).out.splitlines()[-1]
+    since = f"{now:%Y-%m-%d %H:%M:%S} UTC by ada; run the same command again"
+    told = f"interrupted: upgrade demo since {since}"
+    assert last.startswith("lease: ") if lives else last == told
+    assert call("status", demo, "--json").json["interrupted"] == ([] if lives else [operation])
 
 
 @pytest.mark.parametrize("verb", ["status", "history", "etcd-deploy"])

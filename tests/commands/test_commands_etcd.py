@@ -107,7 +107,7 @@ cp /etc/etcd/demo/generations/0123456789ab/unit /etc/systemd/system/etcd-demo.se
 sync /etc/systemd/system/etcd-demo.service.quoracy-new
 mv -f -T /etc/systemd/system/etcd-demo.service.quoracy-new /etc/systemd/system/etcd-demo.service
 systemctl daemon-reload
-elif [ "$(systemctl show -P NeedDaemonReload etcd-demo.service)" = yes ]; then
+elif [ "$(systemctl show --value -p NeedDaemonReload etcd-demo.service)" = yes ]; then
 systemctl daemon-reload
 fi
 ln -s -f -n generations/0123456789ab /etc/etcd/demo/current.quoracy-new
@@ -133,8 +133,8 @@ def test_withdraw_member_moves_data_aside_and_deletes_none() -> None:
         etcd.withdraw_member(APART, "op1")
         == """set -eu
 systemctl disable --quiet --now etcd-demo.service 2>/dev/null || true
-if [ -e /data/etcd/demo ]; then mv -T /data/etcd/demo /data/etcd/demo.aside-op1; fi
-if [ -e /wal/etcd/demo ]; then mv -T /wal/etcd/demo /wal/etcd/demo.aside-op1; fi
+if [ -e /data/etcd/demo/member ]; then mv -T /data/etcd/demo/member /data/etcd/demo/member.aside-op1; fi
+if [ -e /wal/etcd/demo/wal ]; then mv -T /wal/etcd/demo/wal /wal/etcd/demo/wal.aside-op1; fi
 rm -f /srv/etc/demo/bootstrap.yaml
 """
     )
@@ -161,14 +161,13 @@ def test_finish_bootstrap_drops_the_bootstrap_keys_last() -> None:
     assert text.endswith("rm -f /etc/etcd/demo/bootstrap.yaml\nsync -f /etc/etcd/demo\n")
 
 
-def test_release_installed_and_snapshot_path() -> None:
-    assert etcd.release_installed(DEMO, "3.5.16") == (
-        "set -eu\ncat /opt/etcd/3.5.16/.quoracy-sha256 2>/dev/null || true\n"
-    )
+def test_snapshot_path() -> None:
     assert etcd.snapshot_path(DEMO, "op1") == "/var/lib/quoracy/demo/snapshot-op1.db"
 
 
 COMMON = (
+    "env",
+    "-i",
     "/etc/etcd/demo/current/release/etcdctl",
     "--endpoints=https://127.0.0.1:2379",
     "--cacert=/etc/etcd/demo/tls/ca.pem",
@@ -184,16 +183,16 @@ def test_etcdctl_argv() -> None:
     assert etcdctl.endpoint_health(DEMO) == (*COMMON, "endpoint", "health", "--write-out=json")
     assert etcdctl.member_list(DEMO) == (*COMMON, "member", "list", "--write-out=json")
     everywhere = etcdctl.endpoint_status(DEMO, everywhere=True)
-    assert everywhere[1] == (
+    assert everywhere[3] == (
         "--endpoints=https://198.51.100.2:2379,https://198.51.100.3:2379,https://198.51.100.4:2379"
     )
-    assert everywhere[7:] == ("endpoint", "status", "--write-out=json")
+    assert everywhere[9:] == ("endpoint", "status", "--write-out=json")
 
 
 def test_snapshot_commands() -> None:
     saved = etcdctl.snapshot_save(DEMO, "/x.db")
-    assert saved[:5] == COMMON[:5]
-    assert saved[5:] == ("--command-timeout=600s", "--dial-timeout=2s", "snapshot", "save", "/x.db")
+    assert saved[:7] == COMMON[:7]
+    assert saved[7:] == ("--command-timeout=600s", "--dial-timeout=2s", "snapshot", "save", "/x.db")
     assert etcdctl.snapshot_status(DEMO, "/x.db") == (
         "if [ -x /etc/etcd/demo/current/release/etcdutl ]; then "
         "/etc/etcd/demo/current/release/etcdutl snapshot status /x.db --write-out=json; else "
@@ -215,7 +214,6 @@ def test_subject_names_cover_every_way_to_the_member() -> None:
 
 SCRIPTS: dict[str, Callable[[EtcdCluster], str]] = {
     "prepare_host": etcd.prepare_host,
-    "release_installed": lambda c: etcd.release_installed(c, c.version),
     "install_release": lambda c: etcd.install_release(c, c.version, "ab" * 32),
     "write_certificates": lambda c: etcd.write_certificates(
         c, {"ca.pem": b"x" * 999, "client.key": b""}

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from quoracy.db.clusters import (
     NodeRow,
@@ -12,12 +13,11 @@ from quoracy.db.clusters import (
     forget_cluster,
     get_cluster,
     list_clusters,
-    nodes_of,
     pin_cluster_id,
-    set_node_status,
 )
 from quoracy.db.holder import this_process
 from quoracy.db.lease import release_lease, take_lease
+from quoracy.db.models import Node
 from quoracy.db.session import Database
 from quoracy.errors import LeaseHeld, Refused, UsageError
 
@@ -31,6 +31,13 @@ def node(number: int, **changes: Any) -> NodeRow:
         **changes,
     }
     return NodeRow(**given)
+
+
+def nodes_of(db: Database, cluster: str) -> list[Node]:
+    """The recorded hosts of a cluster by name."""
+    with db.session() as session:
+        wanted = select(Node).where(Node.cluster == cluster).order_by(col(Node.name))
+        return list(session.exec(wanted).all())
 
 
 def apply(db: Database, now: datetime, **changes: Any) -> str:
@@ -101,17 +108,16 @@ def test_what_differs_is_updated(
     ]
 
 
-def test_an_update_keeps_identity_and_the_state_of_hosts(
+def test_an_update_keeps_identity_and_the_hosts_that_stay_as_they_are(
     db: Database, now: datetime, later: datetime
 ) -> None:
     apply(db, now)
     pin_cluster_id(db, "demo", "cdf818194e3a8c32", now=now)
-    set_node_status(db, "demo", "demo-1", status="failed", error="disk full", now=now)
     apply(db, later, version="3.5.30", nodes=[node(1, address="198.51.100.9"), node(2)])
     assert get_cluster(db, "demo").cluster_id == "cdf818194e3a8c32"
-    assert [(n.name, n.status, n.error, n.updated_at) for n in nodes_of(db, "demo")] == [
-        ("demo-1", "failed", "disk full", later),
-        ("demo-2", "unknown", None, now),
+    assert [(n.name, n.address, n.updated_at) for n in nodes_of(db, "demo")] == [
+        ("demo-1", "198.51.100.9", later),
+        ("demo-2", "198.51.100.3", now),
     ]
 
 
@@ -152,16 +158,6 @@ def test_a_restore_replaces_the_identity_that_it_knows(db: Database, now: dateti
     assert get_cluster(db, "demo").cluster_id == "bbbb"
 
 
-def test_the_state_of_a_host_is_recorded(db: Database, now: datetime, later: datetime) -> None:
-    apply(db, now)
-    set_node_status(db, "demo", "demo-2", status="failed", error="disk full", now=now)
-    set_node_status(db, "demo", "demo-2", status="healthy", now=later)
-    found = nodes_of(db, "demo")[1]
-    assert (found.status, found.error, found.updated_at) == ("healthy", None, later)
-    with pytest.raises(UsageError, match="'demo-9'; known hosts: demo-1, demo-2, demo-3"):
-        set_node_status(db, "demo", "demo-9", status="healthy", now=now)
-
-
 def test_a_forgotten_cluster_is_gone_with_its_hosts(db: Database, now: datetime) -> None:
     apply(db, now)
     apply(db, now, name="stage")
@@ -182,8 +178,10 @@ def test_a_cluster_that_is_worked_on_is_not_forgotten(db: Database, now: datetim
         forget_cluster(db, "demo", now=now)
     assert len(nodes_of(db, "demo")) == 3
     release_lease(db, "demo", here, fence)
+    pin_cluster_id(db, "demo", "aaaa", now=now)
     forget_cluster(db, "demo", now=now)
     apply(db, now)
+    assert get_cluster(db, "demo").cluster_id is None
     assert take_lease(db, operation_id="op-2", **lease) == fence + 1
 
 

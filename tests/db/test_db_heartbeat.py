@@ -17,9 +17,10 @@ from quoracy.db.session import Database
 OFTEN = timedelta(milliseconds=5)
 
 
-def held_lease(db: Database) -> int:
+def held_lease(db: Database, now: datetime | None = None) -> int:
+    now = now or db.now()
     return take_lease(
-        db, cluster="demo", operation_id="op", holder=this_process(), reason="test", now=db.now()
+        db, cluster="demo", operation_id="op", holder=this_process(), reason="test", now=now
     )
 
 
@@ -100,10 +101,18 @@ def test_a_beat_that_fails_is_remembered_and_the_next_one_is_tried(db: Database)
         assert not heartbeat.lost
 
 
+def test_a_beat_that_fails_in_an_unforeseen_way_does_not_end_the_beats(db: Database) -> None:
+    no_text = "\udcff"  # half a character: no driver can send it, and none says so in its own words
+    with Heartbeat(db, no_text, this_process(), 1, every=OFTEN) as heartbeat:
+        eventually(lambda: len(heartbeat.failures) >= 2)
+    assert heartbeat.failures[0].startswith("UnicodeEncodeError: ")
+    assert not heartbeat.lost
+
+
 def test_a_lost_lease_is_told_and_ends_the_beats(db: Database) -> None:
     fence = held_lease(db)
     with Heartbeat(db, "demo", this_process(), fence, every=OFTEN) as heartbeat:
-        held_lease(db)
+        held_lease(db, db.now() + 2 * EXPIRES_AFTER)
         eventually(lambda: heartbeat.lost)
         eventually(lambda: "lease demo" not in threads())
     assert heartbeat.failures == []

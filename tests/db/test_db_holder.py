@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.db.holder import Holder, is_gone, this_process
+from quoracy.db.holder import Holder, is_gone, this_process, user_name
 
 
 def holder_of(pid: int) -> Holder:
@@ -37,6 +38,33 @@ def test_this_process_is_told_from_every_other() -> None:
         [sys.executable, "-c", told], capture_output=True, text=True, check=True
     ).stdout.strip()
     assert other != here.id
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("CORP\\nick", "CORP_nick"),
+        ("Ann Lee", "Ann_Lee"),
+        ("a'b$(c)", "a_b__c_"),
+        ("zoë", "zo_"),
+        ("svc.web-1@corp", "svc.web-1@corp"),
+    ],
+)
+def test_the_id_is_one_plain_word_whatever_the_login(
+    monkeypatch: pytest.MonkeyPatch, name: str, shown: str
+) -> None:
+    login = pwd.struct_passwd((name, "x", os.getuid(), 0, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: login)
+    assert this_process().id.startswith(f"{shown}@")
+    assert user_name() == name
+
+
+def test_a_login_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    assert user_name() == str(os.getuid())
 
 
 def test_a_living_process_is_not_gone(child: subprocess.Popen[bytes]) -> None:

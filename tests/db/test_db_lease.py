@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from quoracy.db.holder import Holder, this_process
-from quoracy.db.lease import beat, break_lease, get_lease, release_lease, take_lease
+from quoracy.db.lease import beat, get_lease, release_lease, take_lease
 from quoracy.db.session import Database, open_database
 from quoracy.errors import LeaseHeld, Refused
 
@@ -110,21 +110,17 @@ def test_a_number_is_higher_than_what_the_hosts_have_seen(db: Database, now: dat
     fences = []
     for least in (41, 0, 42, 43, 50):
         fences.append(take(db, now, ELSEWHERE, "op-1", least_fence=least))
+        assert release_lease(db, "demo", ELSEWHERE, fences[-1])
     assert fences == [42, 43, 44, 45, 51]
 
 
-def test_the_same_operation_takes_its_lease_again(db: Database, now: datetime) -> None:
-    assert take(db, now, ELSEWHERE, "op-1") == 1
-    assert take(db, now, OTHER, "op-1") == 2
-    assert not beat(db, "demo", ELSEWHERE, 1, now)
-
-
-def test_the_same_process_does_not_take_it_for_another_operation(
-    db: Database, now: datetime
+@pytest.mark.parametrize("operation", ["op-1", "op-2"])
+def test_its_own_process_does_not_take_it_a_second_time(
+    db: Database, now: datetime, operation: str
 ) -> None:
     take(db, now, this_process(), "op-1")
     with pytest.raises(LeaseHeld):
-        take(db, now, this_process(), "op-2")
+        take(db, now, this_process(), operation)
 
 
 def test_a_dead_process_of_this_boot_loses_its_lease_at_once(db: Database, now: datetime) -> None:
@@ -145,27 +141,6 @@ def test_elsewhere_a_missing_process_means_nothing(
     take(db, now, replace(dead_here(), **differs), "op-1")
     with pytest.raises(LeaseHeld):
         take(db, now, this_process())
-
-
-def test_a_live_lease_is_not_broken(db: Database, now: datetime) -> None:
-    take(db, now, ELSEWHERE, "op-1")
-    with pytest.raises(LeaseHeld):
-        break_lease(db, "demo", now=now + timedelta(seconds=60))
-    assert get_lease(db, "demo") is not None
-
-
-def test_the_lease_of_a_dead_holder_is_broken_and_its_number_kept(
-    db: Database, now: datetime
-) -> None:
-    assert break_lease(db, "demo", now=now) is None
-    take(db, now, dead_here(), "op-1")
-    broken = break_lease(db, "demo", now=now)
-    assert broken is not None
-    assert broken.operation_id == "op-1"
-    assert get_lease(db, "demo") is None
-    take(db, now, ELSEWHERE, "op-2")
-    assert break_lease(db, "demo", now=now + timedelta(seconds=61)) is not None
-    assert take(db, now) == 3
 
 
 def winners(outcomes: list[list[int]]) -> list[list[int]]:

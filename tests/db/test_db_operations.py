@@ -9,7 +9,6 @@ import pytest
 from quoracy.db.operations import (
     NewOperation,
     PlannedStep,
-    attach_flow_run,
     end_operation,
     get_operation,
     history,
@@ -180,14 +179,6 @@ def test_the_first_end_stays(db: Database, at: Callable[[float], datetime]) -> N
         at(1),
     )
     assert unfinished(db, "demo") == []
-
-
-def test_a_flow_run_is_attached(db: Database, now: datetime) -> None:
-    first = start_operation(db, operation(), now=now)
-    second = start_operation(db, operation(), now=now)
-    attach_flow_run(db, first, "f1")
-    assert get_operation(db, first).flow_run_id == "f1"
-    assert get_operation(db, second).flow_run_id is None
 
 
 def test_an_operation_is_found_by_the_beginning_of_its_id(db: Database, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,7 +64,8 @@ class Fake:
         if self.looks:
             return self.looks.pop(0)
         left = tuple(g for g in self.plan.groups if g.title not in self.entered)
-        return Plan("test", "demo", "change", "rest", groups=left, whole=self.plan.whole)
+        before = () if self.entered else self.plan.before
+        return replace(self.plan, before=before, groups=left)
 
     def gate(self, group: Group) -> None:
         self.acts.append(f"gate {group.title}")
@@ -95,9 +96,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 def begun(db: Database, plan: Plan) -> Journal:
     operation = NewOperation("demo", "test", plan.title, "me", "me", "terminal", "{}", "d", id="op")
     start_operation(db, operation, now=NOW)
-    journal = Journal(db, "op")
-    journal.plan(plan)
-    return journal
+    return Journal(db, "op")
 
 
 def run(db: Database, work: Fake) -> None:

@@ -35,6 +35,9 @@ def setting_of(count: int, downtime: bool = False) -> Setting:
 class _Silent:
     """The journal is not what is tested here."""
 
+    def plan(self, plan: Plan) -> None:
+        pass
+
     def step(self, step: Step, act: Callable[[Step], str]) -> None:
         act(step)
 

@@ -68,7 +68,7 @@ def test_settings_of_the_spec() -> None:
     assert config["snapshot-count"] == 5000
     assert config["max-wals"] == 7
     assert config["cors"] == "a'<b>&\"c"
-    assert config["wal-dir"] == "/wal/etcd/demo"
+    assert config["wal-dir"] == "/wal/etcd/demo/wal"
     assert "experimental-initial-corrupt-check" not in config
 
 
