@@ -3,7 +3,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from prefect_harness import ask
 
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.home import Home
-from quoracy.submit import run_here, submit, use_server
+from quoracy.submit import Ended, run_here, submit, use_server
 
 
 @pytest.fixture
@@ -66,8 +66,10 @@ def test_a_deployment_that_the_server_does_not_know(home: Home) -> None:
 
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("handed_over", [False, True])
-def test_a_server_that_has_gone_away_is_an_error_in_words(home: Home, handed_over: bool) -> None:
+@pytest.mark.parametrize("start", [submit, lambda _, *run: run_here(*run)], ids=["submit", "here"])
+def test_a_server_that_has_gone_away_is_an_error_in_words(
+    home: Home, start: Callable[..., Ended]
+) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with port_nobody_listens_on() as port:
@@ -76,10 +78,7 @@ def test_a_server_that_has_gone_away_is_an_error_in_words(home: Home, handed_ove
             temporary_settings({PREFECT_API_URL: f"{url}/api"}),
             pytest.raises(QuoracyError, match=f"the Prefect server at {url} went away") as caught,
         ):
-            if handed_over:
-                submit(home, "etcd-deploy", {"cluster": "demo"})
-            else:
-                run_here("etcd-deploy", {"cluster": "demo"})
+            start(home, "etcd-deploy", {"cluster": "demo"})
     assert "`quoracy history demo`" in caught.value.next_step
     assert caught.value.exit_code == 1
 

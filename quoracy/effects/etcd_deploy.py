@@ -147,9 +147,14 @@ class _EtcdWork:
         )
 
     def look(self) -> Plan:
-        pinned = get_cluster(self._deploy.db, self._deploy.cluster.name).cluster_id
-        request = replace(self._request, pinned_cluster_id=pinned)
-        return plan_etcd_deploy(self._deploy.cluster, self._fresh_facts(), request)
+        deploy = self._deploy
+        # A create makes the CA and pins the ID on its way.
+        request = replace(
+            self._request,
+            pinned_cluster_id=get_cluster(deploy.db, deploy.cluster.name).cluster_id,
+            certificates=wanted_certificates(deploy.cluster, deploy.home),
+        )
+        return plan_etcd_deploy(deploy.cluster, self._fresh_facts(), request)
 
     def gate(self, group: Group) -> None:
         """Check quorum right before a voter is stopped, on facts that are at most a second old."""

@@ -91,3 +91,38 @@ def test_a_member_that_starts_and_dies_again_is_put_back(site: Site) -> None:
     site.require_healthy()
     assert site.deploy().outcome == "done"
     site.require_healthy()
+
+
+def test_a_create_that_fails_is_put_back_everywhere_and_can_be_run_again(make_site) -> None:
+    """With the log on a directory of its own, which etcd has to make and rename by itself."""
+    site = make_site(
+        "young",
+        ports={"client": 6379, "peer": 6380},
+        directories={"bin": "/opt/etcd-young", "wal": "/srv/wal/young"},
+        etcd={"heartbeat_interval_ms": 50, "election_timeout_ms": 500},
+        systemd={"start_timeout_s": 15},
+    )
+    site.version = "3.5.16"
+    site.apply()
+    broken = site.hosts[1]
+    binary = "/opt/etcd-young/3.5.16/etcd"
+
+    def break_it(step, deploy) -> None:
+        if (step.host, step.name) == (broken, "form-member"):
+            site.shell(
+                broken, f"cp -a {binary} {binary}.kept && printf '#!/bin/false\\n' > {binary}"
+            )
+
+    with pytest.raises(RolledBack):
+        site.deploy(before_step=break_it)
+    left = site.everywhere(
+        f"systemctl is-active {site.cluster.unit}; ls -d {site.cluster.data_dir}/member.aside-*; "
+        f"ls {site.cluster.data_dir}/member 2>&1 | grep -c . || true"
+    )
+    assert all("inactive" in told or "failed" in told for told in left.values()), left
+    assert "member.aside-" in left[site.hosts[0]]
+    site.shell(broken, f"mv -f {binary}.kept {binary}")
+    assert site.deploy().outcome == "done"
+    site.require_healthy()
+    assert all(".wal" in told for told in site.everywhere("ls /srv/wal/young/wal").values())
+    assert site.plan().kind == "nothing"
