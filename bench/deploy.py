@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.ansible_side import Ansible, install_ansible, install_python
-from bench.measures import VERSION, Bench, Roll
+from bench.measures import TIMING, VERSION, Bench, Roll
 from bench.site import quoracy
 from quoracy.home import load_home
 from quoracy.lab.lab import Lab
@@ -61,6 +61,7 @@ def main() -> None:
     print(
         f"Quoracy and ansible-core on three practice hosts, one TLS cluster of etcd {VERSION}.\n"
         f"Ansible: pipelining, forks, kept connections, no fact gathering (bench/ansible).\n"
+        f"Both watch each member for two election timeouts, here of {TIMING['election_timeout_ms']} ms.\n"
         f"{ROUNDS} rounds in turn, {NOOPS} no-ops of each tool in every round; load of this machine"
         f" at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors."
     )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 from controller import home_in, port_nobody_listens_on, record, spec_text
@@ -32,6 +33,8 @@ from quoracy.services import (
 )
 
 CHECKOUT = Path(__file__).parents[1]
+# Services outlive the process that starts them, which Python takes for forgetfulness.
+STAYS = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 
 
 def test_without_any_server_it_says_what_to_run(tmp_path: Path) -> None:
@@ -78,10 +81,10 @@ def test_a_service_that_ends_by_itself_while_it_is_stopped(
         fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
         write_record(home, service.pid, int(fields[19]))
 
-        def too_late(pid: int, signal: int) -> None:
-            service.kill()
+        def too_late(pid: int, number: int) -> None:
+            kill(service.pid, SIGKILL)
             service.wait()
-            kill(pid, signal)
+            kill(pid, number)
 
         monkeypatch.setattr(os, "kill", too_late)
         assert stop(home, SERVER) is True
@@ -121,6 +124,7 @@ def checkout_whose_runner(does: str, directory: Path) -> Path:
     return package.parent
 
 
+@STAYS
 def test_a_runner_that_ends_at_once_is_an_error_that_names_its_log(tmp_path: Path) -> None:
     home, checkout = home_in(tmp_path), checkout_whose_runner("raise SystemExit(1)", tmp_path)
     with healthy_server() as url, pytest.raises(QuoracyError) as caught:
@@ -128,6 +132,7 @@ def test_a_runner_that_ends_at_once_is_an_error_that_names_its_log(tmp_path: Pat
     assert caught.value.where == str(home.run / "runner.log")
 
 
+@STAYS
 def test_a_server_that_dies_while_the_runner_starts_is_an_error_that_names_its_log(
     tmp_path: Path,
 ) -> None:
