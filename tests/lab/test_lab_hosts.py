@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,8 +193,7 @@ def test_the_archives_match_their_checksums_and_their_etcd_runs_on_a_host(
     seen = []
     for archive in sorted(lab.archives.glob("*.tar.gz")):
         top = archive.name.removesuffix(".tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(first.root / "opt", filter="data")
+        subprocess.run(("tar", "-xzf", archive, "-C", first.root / "opt"), check=True)
         version = lab.shell(first.name, f"/opt/{top}/etcd --version").decode().split()[2]
         assert top.startswith(f"etcd-v{version}-linux-")
         lab.shell(first.name, f"rm -r /opt/{top}")
