@@ -11,6 +11,7 @@ need_packages() {
     command -v mmdebstrap >/dev/null 2>&1 || echo mmdebstrap
     command -v ssh-keyscan >/dev/null 2>&1 || echo openssh-client
     [ -x /usr/sbin/sshd ] || echo openssh-server
+    command -v sudo >/dev/null 2>&1 || echo sudo
     command -v ip >/dev/null 2>&1 || echo iproute2
     command -v nft >/dev/null 2>&1 || [ -x /usr/sbin/nft ] || echo nftables
     command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /usr/sbin/mkfs.ext4 ] || echo e2fsprogs

@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
-from quoracy.db.clusters import NodeRow, apply_cluster
 from quoracy.db.session import open_database
+from quoracy.effects.clusters import record_cluster
 from quoracy.home import Home, load_home
 from quoracy.spec.etcd import EtcdCluster
 
@@ -48,15 +47,7 @@ def record(home: Home, text: str) -> EtcdCluster:
     cluster = EtcdCluster.model_validate(yaml.safe_load(text))
     db = open_database(home.database_url)
     try:
-        apply_cluster(
-            db,
-            name=cluster.name,
-            kind=cluster.kind,
-            version=cluster.version,
-            spec_json=cluster.model_dump_json(),
-            nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
-            now=datetime.now(UTC),
-        )
+        record_cluster(db, cluster)
     finally:
         db.close()
     return cluster

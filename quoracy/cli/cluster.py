@@ -28,8 +28,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Record what is wanted of a cluster. Changes no host."""
-    from quoracy.db.clusters import NodeRow, apply_cluster
-    from quoracy.effects.clusters import require_no_port_clash
+    from quoracy.effects.clusters import record_cluster
     from quoracy.spec.parse import MAX_BYTES, parse_cluster
 
     try:
@@ -39,16 +38,7 @@ def apply(
         raise UsageError(f"cannot be read: {error}", where=str(file)) from None
     cluster = parse_cluster(text, source=str(file))
     with _database() as db:
-        require_no_port_clash(db, cluster)
-        applied = apply_cluster(
-            db,
-            name=cluster.name,
-            kind=cluster.kind,
-            version=cluster.version,
-            spec_json=cluster.model_dump_json(),
-            nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
-            now=datetime.now(UTC),
-        )
+        applied = record_cluster(db, cluster)
     if as_json:
         show_json({"name": cluster.name, "applied": applied})
         return

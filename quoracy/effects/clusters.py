@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from quoracy.db.clusters import list_clusters
+from datetime import UTC, datetime
+
+from quoracy.db.clusters import Applied, NodeRow, apply_cluster, list_clusters
 from quoracy.db.session import Database
 from quoracy.errors import UsageError
 from quoracy.spec.etcd import EtcdCluster
 
 
-def require_no_port_clash(db: Database, cluster: EtcdCluster) -> None:
+def record_cluster(db: Database, cluster: EtcdCluster) -> Applied:
+    """Record what is wanted of a cluster; changes no host.
+
+    Raises:
+        UsageError: Another cluster has claimed the same ports or directories on a shared host.
+        Refused: A cluster of this name and another kind exists.
+    """
+    _require_no_clash(db, cluster)
+    return apply_cluster(
+        db,
+        name=cluster.name,
+        kind=cluster.kind,
+        version=cluster.version,
+        spec_json=cluster.model_dump_json(),
+        nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
+        now=datetime.now(UTC),
+    )
+
+
+def _require_no_clash(db: Database, cluster: EtcdCluster) -> None:
     """Refuse a cluster that wants what another one has on a host they share.
 
     Raises:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from quoracy.db.clusters import NodeRow, apply_cluster, get_cluster
+from quoracy.db.clusters import get_cluster
 from quoracy.db.session import open_database
-from quoracy.effects.clusters import require_no_port_clash
+from quoracy.effects.clusters import record_cluster
 from quoracy.effects.etcd_deploy import EtcdDeploy, Wanted, open_etcd_deploy
 from quoracy.home import Home, load_home
 from quoracy.lab.gateway import ClientFiles
@@ -107,16 +107,7 @@ class Site:
         cluster = self.cluster
         db = open_database(self.home.database_url)
         try:
-            require_no_port_clash(db, cluster)
-            apply_cluster(
-                db,
-                name=cluster.name,
-                kind=cluster.kind,
-                version=cluster.version,
-                spec_json=cluster.model_dump_json(),
-                nodes=[NodeRow(host.name, "member", host.address, {}) for host in cluster.hosts],
-                now=datetime.now(UTC),
-            )
+            record_cluster(db, cluster)
         finally:
             db.close()
         return cluster
