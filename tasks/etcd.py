@@ -12,7 +12,7 @@ from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.plan import Step
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
-from tasks.run import in_run
+from tasks.run import in_run, untagged
 
 
 def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
@@ -23,11 +23,12 @@ def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return in_run(
-        look,
-        lambda: gather_etcd(cluster, pool),
-        lambda facts: f"{len(facts.heard)} of {len(facts.hosts)} hosts have answered",
-    )
+    with untagged():
+        return in_run(
+            look,
+            lambda: gather_etcd(cluster, pool),
+            lambda facts: f"{len(facts.heard)} of {len(facts.hosts)} hosts have answered",
+        )
 
 
 def apply_step(step: Step, site: EtcdSite) -> str:
@@ -40,8 +41,9 @@ def apply_step(step: Step, site: EtcdSite) -> str:
         persist_result=False,
         retries=0,
     )
-    return in_run(
-        take,
-        lambda: apply_etcd_step(step, site),
-        lambda detail: f"{title}: {detail}" if detail else title,
-    )
+    with untagged():
+        return in_run(
+            take,
+            lambda: apply_etcd_step(step, site),
+            lambda detail: f"{title}: {detail}" if detail else title,
+        )

@@ -11,6 +11,7 @@ from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
+from prefect.context import TagsContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -67,6 +68,14 @@ def in_run(
     return values[0]
 
 
+def untagged() -> TagsContext:
+    """A block in which tasks get no tags: for each tag of a task Prefect asks the server for a slot.
+
+    That took up to two seconds in the middle of a roll, while a member was down.
+    """
+    return TagsContext(current_tags=set())
+
+
 def enter_group(group: Group, body: Callable[[], None]) -> None:
     """Run a group as a subflow named after its member; groups over all hosts need none."""
     if not group.member:
@@ -91,7 +100,7 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
     tag = f"cluster:{cluster}"
     _tag(tag)
     try:
-        # The tag is for the members' subflows and the tasks as well. The root run has its heartbeat
+        # The tag is for the members' subflows as well. The root run has its heartbeat
         # already; one of each subflow would cost a second at its end, and setting it takes 0.1 s.
         with tags(tag), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             report = run()
