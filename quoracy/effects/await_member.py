@@ -26,9 +26,10 @@ def await_member(
 ) -> str:
     """Poll the member until it is fit, or its start timeout is over.
 
-    A look that fails does not count against the member, it only takes time. Fit means: the unit's process has not been replaced since the first look, three linearizable
-    reads in a row through this member succeeded, the last of them two election timeouts after the
-    process started, and its applied index is at or past the one the leader had at the first look.
+    A look that fails does not count against the member, it only takes time. Fit means: the unit's
+    process has not been replaced since the first look, three linearizable reads in a row through
+    this member succeeded, the last of them two election timeouts after the process started, and its
+    applied index is at or past the one the leader had at the first look.
 
     Args:
         poll: A quick look at the member.

@@ -302,7 +302,7 @@ def parse_members(answer: Answer) -> tuple[MemberEntry, ...] | None:
     )
 
 
-_RECORDED = ("etcd.yaml", "unit", "ca.sha256", "invocation")
+_RECORDED = ("etcd.yaml", "unit", "ca.sha256")
 
 
 def _etcdctl_questions(cluster: EtcdCluster) -> dict[str, str]:
