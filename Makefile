@@ -1,5 +1,5 @@
 # Every verb sets up what it needs itself; see README.md.
-.PHONY: install check test demo up down fmt lock bench bench-deploy
+.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults
 
 PY := .venv/bin/python
 
@@ -36,3 +36,7 @@ bench: bench-deploy
 
 bench-deploy: install
 	$(PY) -m bench.deploy
+
+# An hour: every kill point and every fault, on practice hosts; writes docs/reliability.md.
+bench-faults: install
+	$(PY) -m bench.faults

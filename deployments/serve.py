@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import serve
 from prefect.deployments.runner import EntrypointType, RunnerDeployment  # type: ignore[attr-defined]
+from prefect.schedules import Cron
 
 from deployments.bootstrap import bootstrap
-
-PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
+from deployments.project import wanted_deployments
 
 
 def served_deployments() -> list[RunnerDeployment]:
     """The deployments of prefect.yaml, for the runner instead of a work pool."""
-    return [
-        _deployment(wanted) for wanted in yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
-    ]
+    return [_deployment(wanted) for wanted in wanted_deployments()]
 
 
 def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
@@ -30,6 +26,10 @@ def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
         description=wanted["description"],
         tags=wanted["tags"],
         parameters=wanted.get("parameters", {}),
+        schedules=[
+            Cron(one["cron"], timezone=one["timezone"], slug=one["slug"])
+            for one in wanted.get("schedules", [])
+        ],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return deployment
@@ -37,4 +37,5 @@ def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
 
 if __name__ == "__main__":
     bootstrap()
-    serve(*served_deployments(), print_starting_message=False)
+    # A schedule that is paused with the runner would stay paused when the runner is back.
+    serve(*served_deployments(), pause_on_shutdown=False, print_starting_message=False)

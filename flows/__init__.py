@@ -1,7 +1,12 @@
 """The operations: one file, one flow, one deployment (and its presets), one verb of the command line.
 
-| operation     | changes                                    | refuses                                              |
-|---------------|--------------------------------------------|------------------------------------------------------|
-| `etcd-deploy` | creates a cluster, or rolls its members    | topology changes, unsafe versions, lost quorum,      |
-|               | to another version, settings or unit       | expired or differing certificates, unasked downtime  |
+| operation            | changes                                | refuses                                           |
+|----------------------|----------------------------------------|---------------------------------------------------|
+| `etcd-deploy`        | creates a cluster, or rolls its        | topology changes, unsafe versions, lost quorum,   |
+|                      | members to another version, settings   | expired or differing certificates, unasked        |
+|                      | or unit                                | downtime                                          |
+| `operation-rollback` | puts back what the last operation has  | nothing half done, no way back in etcd, lost      |
+|                      | left half done                         | quorum                                            |
+| `reconcile`          | journal, leases and runs of processes  | nothing; asks and touches no host                 |
+|                      | that are gone                          |                                                   |
 """

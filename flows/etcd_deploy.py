@@ -16,18 +16,27 @@ from pydantic import BaseModel, Field
 from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 from quoracy.operate.run import Report
 from quoracy.plan.etcd_deploy import Action, DeployOption
-from tasks.etcd import apply_step, gather_facts
-from tasks.run import asked_by_prefect, enter_group, publish_plan, secret_resolvers, settled
+from tasks.approval import approve_in_ui
+from tasks.etcd import run_visibly
+from tasks.run import settled
 
 
 class DeployOptions(BaseModel):
-    """Permissions that a deploy does not take by itself."""
+    """Permissions that a deploy does not take by itself, and a pause to look at it."""
 
     allow_downtime: bool = Field(
         False, title="Allow downtime", description="Restart members of a cluster of one or two."
     )
     allow_bad_version: bool = Field(
         False, title="Allow a bad version", description="Deploy a version that is known to be bad."
+    )
+    pause_after_first: bool = Field(
+        False,
+        title="Pause after the first member",
+        description="Show what became of the first member, and wait until someone approves the rest.",
+    )
+    approved: bool = Field(
+        False, title="Approved", description="Go on after the first member without asking."
     )
 
 
@@ -40,13 +49,14 @@ def _run_name() -> str:
     return f"{Action(wanted['action'])} {wanted['cluster']}{version}{dry}"
 
 
-@flow(name="etcd-deploy", flow_run_name=_run_name, persist_result=False)
+@flow(name="etcd-deploy", flow_run_name=_run_name, persist_result=False, retries=0)
 def etcd_deploy(
     cluster: str,
     action: Action = Action.DEPLOY,
     version: str = "",  # None would be a switch of types in the form
     deploy_option: DeployOption | None = None,
     dry_run: bool = False,
+    plan_id: str = "",
     options: DeployOptions = DeployOptions(),  # noqa: B008  immutable in use, and Prefect shows it in the form
 ) -> State[Any]:
     """Create an etcd cluster, or bring it to the wanted version, settings and unit, one member at a time.
@@ -57,7 +67,8 @@ def etcd_deploy(
         version: etcd version for this run, for example 3.5.30; leave it empty for the spec's.
         deploy_option: no_upgrade reports and applies nothing; force_create only where nothing is.
         dry_run: Show the plan and stop.
-        options: Permissions that a deploy does not take by itself.
+        plan_id: Digest of a plan that was looked at; the run is refused when the plan is another one.
+        options: Permissions that a deploy does not take by itself, and a pause to look at it.
     """
     wanted = Wanted(
         cluster=cluster,
@@ -67,6 +78,8 @@ def etcd_deploy(
         dry_run=dry_run,
         allow_downtime=options.allow_downtime,
         allow_bad_version=options.allow_bad_version,
+        pause_after_first=options.pause_after_first and not options.approved,
+        plan_id=plan_id,
     )
     return settled(cluster, lambda: _deploy(wanted))
 
@@ -74,10 +87,5 @@ def etcd_deploy(
 def _deploy(wanted: Wanted) -> Report:
     """Spec, facts, plan, steps, checks, audit; `tasks` gives each effect its place in the run."""
     with open_etcd_deploy(wanted) as deploy:
-        deploy.ask_hosts = gather_facts
-        deploy.apply_step = apply_step
-        deploy.enter_group = enter_group
-        deploy.resolvers = secret_resolvers()
-        plan = deploy.plan()
-        publish_plan(plan)
-        return deploy.run(plan, asked_by_prefect())
+        deploy.approve = approve_in_ui if wanted.pause_after_first else None
+        return run_visibly(deploy)

@@ -15,6 +15,8 @@
     ├── StoreError               a snapshot store did not do as asked
     ├── BackupFailed             no verified snapshot, so nothing was changed
     ├── PlanChanged              the hosts no longer match the plan that was shown
+    ├── Stopped                  someone asked for a stop between two members
+    │   └── NotApproved          ... by not approving what comes after the first
     └── StepFailed               a step failed
         ├── RolledBack           ... and what it had changed was put back
         └── RollbackFailed       ... and putting back failed as well
@@ -43,7 +45,8 @@ class QuoracyError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  Next: {self.next_step}" if self.next_step else ""
-        return f"{place}{self.what}{advice}"
+        notes = "".join(f"\n  Also: {note}" for note in getattr(self, "__notes__", ()))
+        return f"{place}{self.what}{notes}{advice}"
 
 
 class UsageError(QuoracyError):
@@ -111,12 +114,23 @@ class PlanChanged(QuoracyError):
     """The hosts no longer match the plan that was shown; the operation stopped between members."""
 
 
+class Stopped(QuoracyError):
+    """Someone asked for a stop; nothing is half done, and running again goes on."""
+
+
+class NotApproved(Stopped):
+    """What comes after the first member was not approved."""
+
+
 class StepFailed(QuoracyError):
     """A step failed and nothing had to be, or could be, put back."""
 
 
 class RolledBack(StepFailed):
-    """A step failed and what the operation had changed there was put back and verified."""
+    """A step failed and what the operation had changed there was put back.
+
+    In a roll that was verified: the member serves again. A create is taken off the hosts.
+    """
 
 
 class RollbackFailed(StepFailed):

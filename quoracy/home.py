@@ -110,7 +110,11 @@ def _read_config(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UsageError(f"it cannot be read: {error.strerror}", where=str(file)) from error
+        raise UsageError(
+            f"it cannot be read: {error.strerror}",
+            where=str(file),
+            next_step="make it a file that you may read, or remove it",
+        ) from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise UsageError(
             f"it is not TOML: {error}", where=str(file), next_step="correct the file"

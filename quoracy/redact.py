@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-
-from quoracy.secrets import Resolver
+from collections.abc import Callable
 
 MASK = "********"
 # Shorter ones occur in ordinary text; masking them would spoil every line and protect nothing.
@@ -18,19 +17,26 @@ SHORTEST = 6
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
 )
+# The last lines of a log may begin in the middle of a key: its lines are long, but for the last.
+_END_OF_KEY = re.compile(
+    r"(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]{0,76}(?:\s|\\[nr])*"
+    r"-----END [A-Z0-9 ]*PRIVATE KEY-----"
+)
 _resolved: set[str] = set()
 
 
 def redact(text: str) -> str:
     """The text with all secrets that are known replaced by asterisks."""
     masked = _PRIVATE_KEY.sub(MASK, text)
+    if "PRIVATE KEY-----" in masked:
+        masked = _END_OF_KEY.sub(MASK, masked)
     # A secret may be part of a longer one: the longest first.
     for secret in sorted(_resolved, key=len, reverse=True):
         masked = masked.replace(secret, MASK)
     return masked
 
 
-def remembering(resolver: Resolver) -> Resolver:
+def remembering(resolver: Callable[[str], str]) -> Callable[[str], str]:
     """The resolver, whose secrets are masked in this process from then on."""
 
     def resolve(name: str) -> str:

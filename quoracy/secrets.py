@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from quoracy.errors import UsageError
+from quoracy.redact import remembering
 
 Resolver = Callable[[str], str]
 
@@ -52,7 +53,9 @@ def from_file(name: str) -> str:
     return _decoded(content, where)
 
 
-DEFAULT: Mapping[str, Resolver] = MappingProxyType({"env": from_environment, "file": from_file})
+DEFAULT: Mapping[str, Resolver] = MappingProxyType(
+    {"env": remembering(from_environment), "file": remembering(from_file)}
+)
 
 
 def resolve(reference: str, resolvers: Mapping[str, Resolver] = DEFAULT) -> str:

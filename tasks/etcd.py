@@ -1,18 +1,38 @@
-"""Looking at an etcd cluster and carrying out its steps, as tasks."""
+"""An operation on an etcd cluster as a run shows it: looks and steps are tasks, members are subflows."""
 
 from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from quoracy.effects.etcd_operation import EtcdOperation
 from quoracy.effects.etcd_steps import apply_etcd_step
 from quoracy.effects.gather import gather_etcd
 from quoracy.effects.site import EtcdSite
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.operate.run import Report
 from quoracy.plan.plan import Step
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
-from tasks.run import in_run, untagged
+from tasks.run import (
+    asked_by_prefect,
+    enter_group,
+    in_run,
+    publish_plan,
+    secret_resolvers,
+    untagged,
+)
+
+
+def run_visibly(operation: EtcdOperation) -> Report:
+    """Look, plan, show the plan, and apply it, each part with its place in the run."""
+    operation.ask_hosts = gather_facts
+    operation.apply_step = apply_step
+    operation.enter_group = enter_group
+    operation.resolvers = secret_resolvers()
+    plan = operation.plan()
+    publish_plan(plan)
+    return operation.run(plan, asked_by_prefect())
 
 
 def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:

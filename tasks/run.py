@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from prefect import flow, tags
+from prefect import Flow, flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.context import TagsContext
+from prefect.exceptions import PrefectSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Failed
 
 from blocks.secret import load_secret
+from quoracy import errors
 from quoracy.db.holder import user_name
-from quoracy.errors import QuoracyError
+from quoracy.errors import QuoracyError, Stopped
 from quoracy.operate.run import Asked, Report
 from quoracy.plan.markdown import plan_markdown
 from quoracy.plan.plan import Group, Plan
@@ -33,6 +36,19 @@ _ENDINGS = {
     "nothing_to_do": "Nothing to do",
     "dry_run": "Changes pending",
 }
+# Names of the states that an operation's run ends in, besides those of Prefect.
+END_NAMES = frozenset(
+    {
+        *_ENDINGS.values(),
+        *(
+            name
+            for name, kind in vars(errors).items()
+            if isinstance(kind, type) and issubclass(kind, QuoracyError)
+        ),
+    }
+)
+# Name of the flow that runs one member's steps.
+MEMBER = "member"
 # Where runs log to: the API, and the console of whoever runs them.
 _LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
 
@@ -40,32 +56,46 @@ _LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
 def in_run(
     place: Callable[[Callable[[], State[Any]]], Any], act: Callable[[], T], say: Callable[[T], str]
 ) -> T:
-    """Call `act` as the task or subflow that `place` makes of a function, and return its value.
+    """Call `act` once, as the task or subflow that `place` makes of a function; return its value.
 
-    The run's log and its state hold what `say` makes of the value.
+    The run's log and its state hold what `say` makes of the value. The value goes past Prefect: it
+    is neither walked through nor kept. What `act` raises is raised again here; a QuoracyError ends
+    the run in a failed state that says what happened, with no traceback in the log.
 
-    A QuoracyError ends the task in a failed state that says what happened, with no traceback in
-    the log, and is raised again here. The value goes past Prefect: it is neither walked through
-    nor kept.
+    Whether a member comes back must not depend on Prefect's API. When Prefect fails before it has
+    called `act`, that is called without it; when it fails afterwards, what `act` did counts.
+
+    Raises:
+        PrefectSignal: Prefect does not want a subflow to begin (tasks begin nevertheless).
     """
     values: list[T] = []
-    errors: list[QuoracyError] = []
+    raised: list[BaseException] = []
 
     def body() -> State[Any]:
         try:
             value = act()
         except QuoracyError as error:
-            errors.append(error)
+            raised.append(error)
             return _failed(error)
+        except BaseException as error:  # a defect, or a cancellation
+            raised.append(error)
+            raise
         values.append(value)
         return Completed(message=redact(say(value)))
 
-    state = place(body)(return_state=True)
-    if errors:
-        raise errors[0]
-    if not values:
-        state.result()  # raises what ended it: a defect, or a cancellation
-    return values[0]
+    trouble: BaseException | None = None
+    run = place(body)
+    try:
+        run(return_state=True)
+    except (Exception, PrefectSignal) as error:  # noqa: BLE001  all that Prefect itself may raise
+        trouble = error
+    if raised:
+        raise raised[0]
+    if isinstance(trouble, PrefectSignal) and isinstance(run, Flow) and not values:
+        raise trouble
+    if trouble:
+        _warn_unrecorded(run.name, trouble)
+    return values[0] if values else act()
 
 
 def untagged() -> TagsContext:
@@ -77,12 +107,30 @@ def untagged() -> TagsContext:
 
 
 def enter_group(group: Group, body: Callable[[], None]) -> None:
-    """Run a group as a subflow named after its member; groups over all hosts need none."""
+    """Run a group as a subflow named after its member; groups over all hosts need none.
+
+    Raises:
+        Stopped: The run was suspended: nothing is half done, and resuming it goes on.
+    """
     if not group.member:
         body()
         return
-    subflow = flow(name="member", flow_run_name=group.title, persist_result=False)
-    in_run(subflow, body, lambda _: group.title)
+
+    def place(function: Callable[[], State[Any]]) -> Flow[[], State[Any]]:
+        # A retried run takes up its subflows by the function's name and the call's number: by
+        # this name they stay those of their members.
+        function.__qualname__ = f"{MEMBER} {group.title}"
+        subflow = flow(name=MEMBER, flow_run_name=group.title, persist_result=False, retries=0)
+        return subflow(function)
+
+    try:
+        in_run(place, body, lambda _: group.title)
+    except PrefectSignal as signal:
+        raise Stopped(
+            f"Prefect let nothing more begin: {signal or type(signal).__name__}",
+            where=group.title,
+            next_step="resume the run in the UI, or start the operation again",
+        ) from signal
 
 
 def publish_plan(plan: Plan) -> None:
@@ -132,6 +180,15 @@ def secret_resolvers() -> Mapping[str, Resolver]:
     return {scheme: remembering(resolver) for scheme, resolver in resolvers.items()}
 
 
+@contextmanager
+def for_the_record(what: str) -> Iterator[None]:
+    """Tell Prefect something that the operation does not depend on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  its API may be away, in many ways
+        _warn_unrecorded(what, error)
+
+
 def _failed(error: QuoracyError) -> State[Any]:
     return Failed(name=type(error).__name__, message=redact(str(error)))
 
@@ -139,11 +196,17 @@ def _failed(error: QuoracyError) -> State[Any]:
 def _publish(kind: str, cluster: str, markdown: str, description: str) -> None:
     # What was given as the cluster's name may be anything; keys are a-z, 0-9 and dashes.
     key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{cluster}".lower()).strip("-")
-    create_markdown_artifact(markdown, key=key, description=description)
+    with for_the_record(key):
+        create_markdown_artifact(markdown, key=key, description=description)
 
 
 def _tag(tag: str) -> None:
     """Let the run be found by cluster, wherever it was started from."""
     if tag not in flow_run.tags:
-        with get_client(sync_client=True) as client:
+        with for_the_record(tag), get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, tag}))
+
+
+def _warn_unrecorded(what: str, trouble: BaseException) -> None:
+    said = redact(str(trouble).partition("\n")[0]) or type(trouble).__name__
+    get_run_logger().warning("%s is not recorded at the Prefect server: %s", what, said)

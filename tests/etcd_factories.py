@@ -137,6 +137,7 @@ def absent(**changes: Any) -> EtcdHostFacts:
         "data_cluster_id": None,
         "config_cluster_id": None,
         "bootstrap": None,
+        "formed": False,
         "unit_file": None,
         "generation": None,
         "version": None,

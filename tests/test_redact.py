@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from quoracy.redact import MASK, mask_secrets, redact, remembering
+from quoracy.secrets import resolve
 
 FORMATS = [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
 
@@ -32,6 +35,25 @@ def test_private_keys_are_masked_whole_cut_off_and_as_a_representation(key: str)
     assert key.splitlines()[1] not in redact(repr(key))
 
 
+@pytest.mark.parametrize("key", [*map(pem, FORMATS), openssh_key()])
+@pytest.mark.parametrize("form", [str, repr], ids=["text", "representation"])
+def test_the_end_of_a_key_is_masked_when_its_beginning_was_cut_off(
+    key: str, form: Callable[[str], str]
+) -> None:
+    shown = form(key.strip())
+    for start in range(40, shown.index("-----END"), 7):
+        told = redact(f"the last lines: {shown[start:]} after")
+        assert told.endswith((f"{MASK} after", f"{MASK}' after"))
+        body = shown[start:].partition("-----END")[0]
+        assert all(line not in told for line in body.split() if len(line) >= 16)
+
+
+def test_words_before_the_end_of_a_key_stay() -> None:
+    end = "-----END PRIVATE KEY-----"
+    assert redact(f"it says {end} and more") == f"it {MASK} and more"
+    assert redact("A" * 100_000 + " nothing here") == "A" * 100_000 + " nothing here"
+
+
 def test_two_keys_do_not_swallow_what_is_between_them() -> None:
     one, two = pem(FORMATS[0]), pem(FORMATS[1])
     assert redact(f"{one}between\n{two}") == f"{MASK}\nbetween\n{MASK}\n"
@@ -48,6 +70,14 @@ def test_resolved_secrets_are_masked_from_then_on() -> None:
     assert resolve("a") == "correct-horse"
     assert resolve("b") == "correct-horse-battery"
     assert redact("key=correct-horse-battery, correct-horse.") == f"key={MASK}, {MASK}."
+
+
+def test_what_a_reference_stood_for_is_masked_wherever_it_was_resolved(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a-secret-in-a-file\n")
+    file.chmod(0o600)
+    assert resolve(f"file:{file}") == "a-secret-in-a-file"
+    assert redact("with a-secret-in-a-file inside") == f"with {MASK} inside"
 
 
 def test_a_short_secret_does_not_spoil_every_line() -> None:

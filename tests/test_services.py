@@ -151,13 +151,15 @@ def test_a_server_that_dies_while_the_runner_starts_is_an_error_that_names_its_l
 
 def test_the_environment_sends_nothing_away_and_keeps_the_audit_log(tmp_path: Path) -> None:
     environment = prefect_environment(home_in(tmp_path), "http://127.0.0.1:4200")
+    # The automation ends a run that has not been heard of for three of its beats.
+    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert environment["DO_NOT_TRACK"] == "1"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert environment["PREFECT_SERVER_EVENTS_RETENTION_PERIOD"] == "P365D"
 
 
 def test_the_deployments_are_those_of_prefect_yaml() -> None:
-    assert {"etcd-deploy", "etcd-create", "etcd-upgrade"} <= deployments_of(CHECKOUT)
+    assert {"etcd-deploy", "etcd-create", "etcd-upgrade", "reconcile"} <= deployments_of(CHECKOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ def test_a_second_up_starts_nothing(up: Up) -> None:
     again = up.call("up")
     assert again.returncode == 0
     assert "starting" not in again.stdout
-    assert "runner: serves etcd-create, etcd-deploy, etcd-upgrade" in again.stdout
+    assert f"runner: serves {', '.join(sorted(deployments_of(CHECKOUT)))}" in again.stdout
     assert (len(before), up.pids()) == (2, before)
     assert "✓ Prefect server" in up.call("doctor").stdout
 

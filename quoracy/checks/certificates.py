@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,15 @@ from quoracy.pki.inspect import Certificate, read_certificate, signed_by
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
 
 WARN_DAYS, LOUD_DAYS = 90, 30
+# etcd's HTTP gateway calls its own member with the server certificate, so that one is a client's, too.
+USAGES = {
+    "peer": {"serverAuth", "clientAuth"},
+    "server": {"serverAuth", "clientAuth"},
+    "client": {"clientAuth"},
+}
+_OTHER_FILES = "give other files in tls.files of the spec"
+_EXTENDED = {"serverAuth", "clientAuth"}
+_ANY_USAGE = "2.5.29.37.0"  # anyExtendedKeyUsage, RFC 5280 section 4.2.1.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +80,51 @@ def check_certificates(
 
 def check_given(cluster: EtcdCluster, wanted: WantedCertificates, now: datetime) -> list[Verdict]:
     """Verdicts on the files that a new cluster is to be created with."""
-    verdicts: list[Verdict] = []
-    advice = "give other files in tls.files of the spec"
+    if not wanted.given:
+        return []
+    try:
+        ca = read_certificate(wanted.ca or b"")
+    except UsageError as error:
+        wrong = f"tls.files.ca: {error.what}"
+        return [failed("CertificateUnreadable", wrong, next_step=_OTHER_FILES)]
+    verdicts = _expiry("tls.files.ca", ca, "", now, _OTHER_FILES)
     for (name, role), pem in wanted.given.items():
-        if not _signed(pem, wanted.ca or b""):
-            wrong = f"the {role} certificate is not signed by tls.files.ca"
-            verdicts.append(failed("CertificatesDiffer", wrong, where=name, next_step=advice))
-            continue
-        absent = _uncovered(cluster.host(name), role, pem)
-        if absent:
-            wrong = f"the {role} certificate does not cover {', '.join(absent)}"
-            verdicts.append(failed("CertificatesDiffer", wrong, where=name, next_step=advice))
-        certificate = read_certificate(pem)
-        verdicts += _expiry(f"the {role} certificate", certificate, name, now, advice)
+        verdicts += _given_leaf(cluster.host(name), role, pem, wanted.ca or b"", now)
     return verdicts
+
+
+def _given_leaf(
+    host: EtcdHost, role: str, pem: bytes, ca: bytes, now: datetime
+) -> Iterator[Verdict]:
+    what = f"the {role} certificate"
+    try:
+        certificate = read_certificate(pem)
+    except UsageError as error:
+        yield failed(
+            "CertificateUnreadable",
+            f"{what}: {error.what}",
+            where=host.name,
+            next_step=_OTHER_FILES,
+        )
+        return
+    wrong = []
+    if not _signed(pem, ca):
+        wrong.append(f"{what} is not signed by tls.files.ca")
+    if absent := _uncovered(host, role, pem):
+        wrong.append(f"{what} does not cover {', '.join(absent)}")
+    if lacking := _lacking_usages(role, certificate):
+        wrong.append(f"{what} may not be used for {' and '.join(lacking)}")
+    for one in wrong:
+        yield failed("CertificatesDiffer", one, where=host.name, next_step=_OTHER_FILES)
+    yield from _expiry(what, certificate, host.name, now, _OTHER_FILES)
+
+
+def _lacking_usages(role: str, certificate: Certificate) -> list[str]:
+    """Extended key usages that the role needs; a certificate that names none may be used for all."""
+    named = {one for one in certificate.usages if one in _EXTENDED or one[0].isdigit()}
+    if not named or _ANY_USAGE in named:
+        return []
+    return sorted(USAGES[role] - named)
 
 
 def _uncovered(host: EtcdHost, role: str, pem: bytes) -> list[str]:

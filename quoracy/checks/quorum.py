@@ -23,12 +23,26 @@ def voter_names(facts: EtcdFacts) -> frozenset[str]:
     )
 
 
-def check_can_stop(facts: EtcdFacts, host: str, *, allow_downtime: bool = False) -> Verdict:
-    """Whether the member on `host` may be taken down now.
+def quorate(facts: EtcdFacts) -> bool:
+    """Whether enough voters serve linearizable reads."""
+    voters = voter_names(facts)
+    return len(facts.healthy & voters) >= quorum(max(1, len(voters)))
+
+
+def check_can_stop(
+    facts: EtcdFacts,
+    host: str,
+    *,
+    allow_downtime: bool = False,
+    healthy: frozenset[str] | None = None,
+) -> Verdict:
+    """Whether the member on `host` may be taken down.
 
     Args:
         allow_downtime: Permit it in a cluster of one or two, where quorum is lost while it is down.
+        healthy: Who will be healthy then; by default those who are now.
     """
+    healthy = facts.healthy if healthy is None else healthy
     voters = voter_names(facts)
     if not voters:
         return unknown(
@@ -39,7 +53,7 @@ def check_can_stop(facts: EtcdFacts, host: str, *, allow_downtime: bool = False)
         )
     if host not in voters:
         return passed("NotAVoter", "it does not vote", where=host)
-    others = facts.healthy & voters - {host}
+    others = healthy & voters - {host}
     needed = quorum(len(voters))
     counted = f"{len(others)} of {len(voters)} voters would be healthy, {needed} are needed"
     if len(others) >= needed and facts.has_leader:
@@ -53,7 +67,7 @@ def check_can_stop(facts: EtcdFacts, host: str, *, allow_downtime: bool = False)
             where=host,
             next_step="add --allow-downtime when clients may wait, or grow the cluster first",
         )
-    missing = ", ".join(sorted(voters - facts.healthy)) or "the leader"
+    missing = ", ".join(sorted(voters - healthy)) or "the leader"
     return failed(
         "QuorumWouldBeLost",
         f"stopping it would lose quorum: {counted}; not healthy: {missing}",

@@ -48,7 +48,9 @@ def check_target(version: str, *, allow_bad_version: bool = False) -> list[Verdi
     if not OLDEST <= target[:2] <= NEWEST:
         verdicts.append(
             failed(
-                "VersionUnsupported", f"etcd {version} is outside 3.4 to 3.7, which Quoracy knows"
+                "VersionUnsupported",
+                f"etcd {version} is outside 3.4 to 3.7, which Quoracy knows",
+                next_step="choose a version from 3.4 to 3.7",
             )
         )
     for first, last, why in KNOWN_BAD:

@@ -16,10 +16,14 @@ from quoracy.cli.etcd_deploy import etcd_deploy
 from quoracy.cli.history import history
 from quoracy.cli.host import host_app
 from quoracy.cli.lab import lab_app
+from quoracy.cli.lease import lease_app
+from quoracy.cli.operation_rollback import operation_rollback
 from quoracy.cli.plan import plan_app
+from quoracy.cli.reconcile import reconcile
 from quoracy.cli.status import status
 from quoracy.cli.up import down, up
 from quoracy.errors import QuoracyError
+from quoracy.redact import redact
 
 app = typer.Typer(
     name="quoracy",
@@ -33,10 +37,13 @@ app.add_typer(
 )
 app.add_typer(host_app, name="host", help="Hosts and their keys.")
 app.add_typer(plan_app, name="plan", help="Show what an operation would do; changes nothing.")
+app.add_typer(lease_app, name="lease", help="Who works on a cluster, and a dead holder's lease.")
 app.add_typer(lab_app, name="lab", help="Practice hosts on this machine.")
 app.command("etcd-deploy")(etcd_deploy)
+app.command("operation-rollback")(operation_rollback)
 app.command()(status)
 app.command()(history)
+app.command()(reconcile)
 app.command()(doctor)
 app.command()(up)
 app.command()(down)
@@ -47,7 +54,7 @@ def main() -> None:
     try:
         app()
     except QuoracyError as error:
-        sys.stderr.write(f"quoracy: {error}\n")
+        sys.stderr.write(f"quoracy: {redact(str(error))}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("quoracy: stopped\n")

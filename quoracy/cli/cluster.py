@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from quoracy.cli.show import show_json
+from quoracy.cli.show import show_json, show_verdicts
 from quoracy.db.session import Database
 from quoracy.errors import UsageError
 
@@ -29,16 +29,14 @@ def apply(
 ) -> None:
     """Record what is wanted of a cluster. Changes no host."""
     from quoracy.effects.clusters import record_cluster
-    from quoracy.spec.parse import MAX_BYTES, parse_cluster
+    from quoracy.plan.etcd_refusals import spec_verdicts
+    from quoracy.spec.parse import parse_cluster
 
-    try:
-        with file.open("rb") as stream:
-            text = stream.read(MAX_BYTES + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot be read: {error}", where=str(file)) from None
-    cluster = parse_cluster(text, source=str(file))
+    cluster = parse_cluster(_text(file), source=str(file))
     with _database() as db:
         applied = record_cluster(db, cluster)
+    # What a plan would say of the spec alone; the flag for bad versions is the deploy's.
+    show_verdicts(tuple(spec_verdicts(cluster, allow_bad_version=False)), Console(stderr=True))
     if as_json:
         show_json({"name": cluster.name, "applied": applied})
         return
@@ -108,6 +106,32 @@ def schema() -> None:
     from quoracy.spec.etcd import EtcdCluster
 
     show_json(EtcdCluster.model_json_schema())
+
+
+def _text(file: Path) -> str:
+    """The file's text; of a file that is too large no more is read than tells so."""
+    from quoracy.spec.parse import MAX_BYTES, too_large
+
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {error.strerror}",
+            where=str(file),
+            next_step="name a cluster.yaml that you may read",
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise too_large(str(file))
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"cannot be read: line {line} is not UTF-8 text",
+            where=str(file),
+            next_step="save the file as UTF-8",
+        ) from None
 
 
 @contextmanager

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
-from rich.text import Text
+from typing import Any
 
 from quoracy.cli.options import (
     AllowBadVersion,
@@ -15,7 +11,13 @@ from quoracy.cli.options import (
     ChosenAction,
     ChosenOption,
     ClusterName,
+    DryRun,
+    PauseAfterFirst,
+    PlanId,
+    Submit,
     Version,
+    WithoutPrefect,
+    Yes,
 )
 from quoracy.plan.etcd_deploy import Action
 
@@ -25,12 +27,14 @@ def etcd_deploy(
     action: ChosenAction = Action.DEPLOY,
     version: Version = None,
     deploy_option: ChosenOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record the plan and stop.")] = False,
+    dry_run: DryRun = False,
+    plan_id: PlanId = "",
+    pause_after_first: PauseAfterFirst = False,
+    yes: Yes = False,
     allow_downtime: AllowDowntime = False,
     allow_bad_version: AllowBadVersion = False,
-    submit: Annotated[
-        bool, typer.Option("--submit", help="Hand it to the runner instead of running it here.")
-    ] = False,
+    submit: Submit = False,
+    without_prefect: WithoutPrefect = False,
     as_json: AsJson = False,
 ) -> None:
     """Create, upgrade or change an etcd cluster.
@@ -38,47 +42,39 @@ def etcd_deploy(
     Creates what is not there, rolls what differs one member at a time, leaves alone what is as
     wanted. Exit code 0 done or nothing to do, 1 failed, 2 usage, 3 refused, 4 changes pending.
     """
-    from quoracy import submit as prefect_runs
-    from quoracy.cli.follow import following
-    from quoracy.cli.show import show_json
-    from quoracy.db.session import open_database
-    from quoracy.effects.etcd_deploy import known_cluster
-    from quoracy.home import load_home
+    from quoracy.cli.run_operation import Way, run_operation
+    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy, require_known
 
-    home = load_home()
-    db = open_database(home.database_url)
-    try:
-        known_cluster(db, cluster, version)
-        url = prefect_runs.use_server(home)
-        parameters: dict[str, Any] = {
-            "cluster": cluster,
-            "action": action.value,
-            "version": version or "",
-            "deploy_option": deploy_option.value if deploy_option else None,
-            "dry_run": dry_run,
-            "options": {"allow_downtime": allow_downtime, "allow_bad_version": allow_bad_version},
-        }
-        console = Console(stderr=as_json)
-        with following(db, cluster, console=console):
-            if submit:
-                ended = prefect_runs.submit(home, "etcd-deploy", parameters)
-            else:
-                ended = prefect_runs.run_here("etcd-deploy", parameters)
-    finally:
-        db.close()
-    link = f"{url}/runs/flow-run/{ended.flow_run_id}"
-    if as_json:
-        show_json(
-            {
-                "state": ended.state,
-                "message": ended.message,
-                "flow_run": link,
-                "exit_code": ended.exit_code,
-            }
-        )
-    else:
-        colour = "green" if ended.exit_code in (0, 4) else "red"
-        ending = Text(f"{ended.state}: ", style=colour).append(ended.message, style="default")
-        console.print(ending)
-        console.print(f"  {link}", style="dim", highlight=False, soft_wrap=True)
-    raise typer.Exit(ended.exit_code)
+    wanted = Wanted(
+        cluster=cluster,
+        action=action,
+        version=version,
+        option=deploy_option,
+        dry_run=dry_run,
+        allow_downtime=allow_downtime,
+        allow_bad_version=allow_bad_version,
+        pause_after_first=pause_after_first and not yes,
+        plan_id=plan_id,
+    )
+    require_known(wanted)
+    way = Way(submit, without_prefect, as_json, asks=wanted.pause_after_first)
+    raise run_operation(
+        "etcd-deploy", _parameters(wanted), way, lambda home: open_etcd_deploy(wanted, home)
+    )
+
+
+def _parameters(wanted: Any) -> dict[str, Any]:
+    """The same, as the flow's parameters: plain and few."""
+    return {
+        "cluster": wanted.cluster,
+        "action": wanted.action.value,
+        "version": wanted.version or "",
+        "deploy_option": wanted.option.value if wanted.option else None,
+        "dry_run": wanted.dry_run,
+        "plan_id": wanted.plan_id,
+        "options": {
+            "allow_downtime": wanted.allow_downtime,
+            "allow_bad_version": wanted.allow_bad_version,
+            "pause_after_first": wanted.pause_after_first,
+        },
+    }

@@ -28,7 +28,8 @@ _MARKS = {
     "undone": ("↺", "magenta"),
     "undo_failed": ("✗", "red bold"),
 }
-_NOT_ENDED = {"planned": "not taken", "started": "under way, or cut off"}
+_UNDER_WAY = {"planned": "not yet", "started": "under way"}
+_CUT_OFF = {"planned": "not taken", "started": "cut off: its process ended meanwhile"}
 # What the loop writes as the reason of a step that undoes another.
 PUT_BACK = "put back"
 _TROUBLE = ("failed", "undone", "undo_failed")
@@ -175,14 +176,20 @@ def _current(steps: Sequence[StepRecord], state: str) -> str:
     return next(step.title for step in steps if step.state == state)
 
 
-def step_line(step: StepRecord) -> Text:
-    """One step as one line; what went wrong is told in full."""
+def step_line(step: StepRecord, *, over: bool = True) -> Text:
+    """One step as one line; what went wrong is told in full.
+
+    Args:
+        step: As the journal has it.
+        over: Whether the operation has ended, so that what has not been done never will be.
+    """
     mark, colour = _MARKS[step.state]
     where = step.host or "controller"
     undo = "put back: " if step.reason == PUT_BACK else ""
     line = Text(f"{mark} ", style=colour)
     line.append(f"{where}: {undo}{step.title}", style="default")
-    taken = f"{_seconds(step, None):.1f} s" if step.ended_at else f"({_NOT_ENDED[step.state]})"
+    why_not = (_CUT_OFF if over else _UNDER_WAY).get(step.state, step.state)
+    taken = f"{_seconds(step, None):.1f} s" if step.ended_at else f"({why_not})"
     line.append(f" {taken}", style="dim")
     if step.state in ("failed", "undo_failed"):
         line.append(f"\n  {step.detail.removeprefix(f'{where}: ')}", style="red")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from quoracy.cli.follow import step_line
 from quoracy.cli.options import AsJson, known_clusters
-from quoracy.db.models import Operation, StepRecord
+from quoracy.errors import UsageError
 
-_COLOURS = {
-    "done": "green",
-    "nothing_to_do": "dim",
-    "dry_run": "dim",
-    "refused": "yellow",
-    "running": "yellow",
-}
+if TYPE_CHECKING:
+    from quoracy.db.audit import Record
 
 
 def history(
@@ -28,43 +24,51 @@ def history(
         str | None, typer.Argument(help="Only this cluster.", autocompletion=known_clusters)
     ] = None,
     operation: Annotated[
-        str | None, typer.Option("--operation", help="The steps of one operation, by its ID.")
+        str | None, typer.Option("--operation", help="All about one operation, by its ID.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    export: Annotated[
+        bool, typer.Option("--export", help="All operations as JSON lines, oldest first.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show who did what, when, and how it ended."""
     from quoracy.cli.show import show_json
-    from quoracy.db.operations import get_operation, steps_of
-    from quoracy.db.operations import history as operations_of
+    from quoracy.cli.story import show_story
+    from quoracy.db.audit import all_records, latest_records, record_of
     from quoracy.db.session import open_database
     from quoracy.home import load_home
 
+    if export and operation:
+        raise UsageError(
+            "--export gives all operations, --operation only one",
+            next_step="for one as JSON: quoracy history --operation ID --json",
+        )
     db = open_database(load_home().database_url)
     try:
-        if operation:
-            found = [get_operation(db, operation)]
-            steps = steps_of(db, found[0].id)
-        else:
-            found, steps = operations_of(db, cluster, limit), []
+        if export:
+            _export(all_records(db, cluster))
+            return
+        found = [record_of(db, operation)] if operation else latest_records(db, cluster, limit)
     finally:
         db.close()
     if as_json:
-        show_json(
-            [
-                {**o.model_dump(mode="json"), "steps": [s.model_dump(mode="json") for s in steps]}
-                for o in found
-            ]
-        )
-        return
-    console = Console()
-    if operation:
-        _show_one(console, found[0], steps)
+        show_json([record.as_dict() for record in found])
+    elif operation:
+        show_story(found[0], Console())
     else:
-        _show_all(console, found)
+        _show_all(found, Console())
 
 
-def _show_all(console: Console, operations: Sequence[Operation]) -> None:
+def _export(records: Iterable[Record]) -> None:
+    """One line per operation, written as it is read."""
+    for record in records:
+        sys.stdout.write(json.dumps(record.as_dict(), separators=(",", ":")) + "\n")
+
+
+def _show_all(records: Sequence[Record], console: Console) -> None:
+    from quoracy.cli.story import OUTCOME_COLOURS, outcome_of
+
     table = Table(
         Column("ID", no_wrap=True),
         Column("when (UTC)", no_wrap=True),
@@ -75,28 +79,13 @@ def _show_all(console: Console, operations: Sequence[Operation]) -> None:
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
-    for one in operations:
-        outcome = one.outcome or "running"
+    for record in records:
+        one, outcome = record.operation, outcome_of(record)
         table.add_row(
             one.id[:8],
             f"{one.started_at:%Y-%m-%d %H:%M}",
             one.requested_by,
-            Text(outcome.replace("_", " "), style=_COLOURS.get(outcome, "red")),
+            Text(outcome.replace("_", " "), style=OUTCOME_COLOURS.get(outcome, "red")),
             one.title,
         )
     console.print(table)
-
-
-def _show_one(console: Console, one: Operation, steps: Sequence[StepRecord]) -> None:
-    ended = f" to {one.ended_at:%H:%M:%S}" if one.ended_at else ""
-    console.print(Text(one.title, style="bold"))
-    console.print(
-        f"  {(one.outcome or 'running').replace('_', ' ')}, {one.started_at:%Y-%m-%d %H:%M:%S}"
-        f"{ended} UTC\n  by {one.requested_by}, {one.origin}\n  operation {one.id}"
-        + (f"\n  flow run {one.flow_run_id}" if one.flow_run_id else ""),
-        highlight=False,
-    )
-    for step in steps:
-        console.print(step_line(step), soft_wrap=True)
-    if one.error:
-        console.print(Text(one.error, style="red"))

@@ -37,8 +37,9 @@ def trust_hosts(
 
     Compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
-    from quoracy.remote.trust import fetch_host_key, trust  # importing paramiko takes 0.2 s
+    from quoracy.remote.trust import fetch_host_key  # importing paramiko takes 0.2 s
 
+    addresses = [_checked(address) for address in addresses]
     if not yes and not sys.stdin.isatty():
         raise UsageError(
             "nobody can be asked whether the keys are right: this is not a terminal",
@@ -50,7 +51,7 @@ def trust_hosts(
         key = fetch_host_key(address, port)
         typer.echo(f"{address} port {port} has the key {key.type} {key.fingerprint}")
         if yes or _is_already_trusted(file, address, port, key) or typer.confirm("Trust it?"):
-            added = trust(file, address, port, key)
+            added = _trust(file, address, port, key)
             typer.echo(f"  trusted in {file}" if added else f"  was trusted already in {file}")
         else:
             declined = True
@@ -78,6 +79,30 @@ def list_hosts(
         typer.echo(f"No host is trusted in {file}; trust one with: quoracy host trust ADDRESS")
     else:
         _print_table(rows)
+
+
+def _checked(address: str) -> str:
+    from quoracy.spec import fields
+
+    try:
+        return fields.address(address)
+    except ValueError as error:
+        raise UsageError(
+            f"{address[:60]!a} {error}", next_step="give the address that the cluster's spec has"
+        ) from None
+
+
+def _trust(file: Path, address: str, port: int, key: HostKey) -> bool:
+    from quoracy.remote.trust import trust
+
+    try:
+        return trust(file, address, port, key)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}",
+            where=str(file),
+            next_step="name a file that you may write with --known-hosts",
+        ) from None
 
 
 def _is_already_trusted(known_hosts: Path, address: str, port: int, key: HostKey) -> bool:

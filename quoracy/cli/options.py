@@ -48,4 +48,24 @@ AllowDowntime = Annotated[
 AllowBadVersion = Annotated[
     bool, typer.Option("--allow-bad-version", help="Deploy a version that is known to be bad.")
 ]
+PauseAfterFirst = Annotated[
+    bool,
+    typer.Option(
+        "--pause-after-first", help="Show what became of the first member and ask before the next."
+    ),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Approve in advance what would be asked.")
+]
+PlanId = Annotated[
+    str, typer.Option("--plan-id", help="Apply this plan (its ID is shown by `plan`) or none.")
+]
+Submit = Annotated[
+    bool, typer.Option("--submit", help="Hand it to the runner instead of running it here.")
+]
+WithoutPrefect = Annotated[
+    bool,
+    typer.Option("--without-prefect", help="Run it here, recorded in the journal alone."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Record the plan and stop.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

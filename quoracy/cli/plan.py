@@ -52,6 +52,8 @@ def plan_etcd_deploy(
         show_json(plan.as_dict())
     else:
         show_plan(plan, Console())
+        if plan.groups:
+            typer.echo(f"plan ID {plan.digest}")
     if plan.refused:
         raise typer.Exit(REFUSED)
     if plan.groups:

@@ -13,7 +13,12 @@ from rich.text import Text
 from quoracy.checks.verdict import Status, Verdict
 from quoracy.plan.plan import Plan
 
-_COLOURS = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "red", Status.UNKNOWN: "red"}
+STATUS_COLOURS = {
+    Status.PASS: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "red",
+    Status.UNKNOWN: "red",
+}
 
 
 def show_json(value: Any) -> None:
@@ -37,7 +42,7 @@ def show_verdicts(verdicts: tuple[Verdict, ...], console: Console) -> None:
     for verdict in verdicts:
         if verdict.status is Status.PASS:
             continue
-        line = Text(f"{verdict.status.upper():7} ", style=_COLOURS[verdict.status])
+        line = Text(f"{verdict.status.upper():7} ", style=STATUS_COLOURS[verdict.status])
         line.append(f"{verdict.where + ': ' if verdict.where else ''}{verdict.message}", style="")
         if verdict.next_step:
             line.append(f"\n        next: {verdict.next_step}", style="dim")

@@ -119,6 +119,18 @@ def start_member(cluster: EtcdCluster) -> str:
     )
 
 
+def form_member(cluster: EtcdCluster) -> str:
+    """First start; a member that has served once must not come back without its log."""
+    return start_member(cluster) + script(
+        ("touch", f"{cluster.config_dir}/formed"), ("sync", "-f", cluster.config_dir)
+    )
+
+
+def enable_member(cluster: EtcdCluster) -> str:
+    """Let the unit start when the host boots; a running member is not touched."""
+    return script(("systemctl", "enable", "--quiet", cluster.unit))
+
+
 def stop_member(cluster: EtcdCluster) -> str:
     """Stop by SIGTERM: etcd hands leadership over before it goes."""
     return script(("systemctl", "stop", cluster.unit))
@@ -137,8 +149,14 @@ def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:
     ]
     if cluster.directories.wal:
         parts.append(_move_aside(cluster.wal_dir, stamp))
-    parts.append(("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"))
+    config = cluster.config_dir
+    parts.append(("rm", "-f", f"{config}/bootstrap.yaml", f"{config}/formed"))
     return script(*parts)
+
+
+def withdraw_bootstrap(cluster: EtcdCluster) -> str:
+    """Undo of writing the keys of the first start."""
+    return script(("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"))
 
 
 def withdraw_generation(cluster: EtcdCluster) -> str:
@@ -155,7 +173,7 @@ def finish_bootstrap(cluster: EtcdCluster, cluster_id: str) -> str:
     return script(
         write_file(data, f"{cluster_id}\n".encode(), mode="0644", owner="etcd:etcd"),
         write_file(f"{cluster.config_dir}/cluster-id", f"{cluster_id}\n".encode(), mode="0644"),
-        ("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml"),
+        ("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml", f"{cluster.config_dir}/formed"),
         ("sync", "-f", cluster.config_dir),
     )
 

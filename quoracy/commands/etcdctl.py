@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from quoracy.commands.script import Argv
 from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import client_url
 
 
-def etcdctl(
-    cluster: EtcdCluster, *words: str, endpoints: Sequence[str] = (), timeout_s: int = 5
-) -> Argv:
-    """An etcdctl call with the host's own client certificate.
+def etcdctl(cluster: EtcdCluster, *words: str, timeout_s: int = 5) -> Argv:
+    """An etcdctl call to the host's own member, with the host's own client certificate.
 
     Args:
         words: The command, for example ("endpoint", "health").
-        endpoints: URLs to ask; the host's own member by default.
         timeout_s: Seconds for the command and for dialling.
     """
     tls = f"{cluster.config_dir}/tls"
@@ -25,7 +19,7 @@ def etcdctl(
         "env",
         "-i",
         f"{cluster.config_dir}/current/release/etcdctl",
-        f"--endpoints={','.join(endpoints) or local_endpoint(cluster)}",
+        f"--endpoints={local_endpoint(cluster)}",
         f"--cacert={tls}/ca.pem",
         f"--cert={tls}/client.pem",
         f"--key={tls}/client.key",
@@ -40,10 +34,9 @@ def local_endpoint(cluster: EtcdCluster) -> str:
     return f"https://127.0.0.1:{cluster.ports.client}"
 
 
-def endpoint_status(cluster: EtcdCluster, *, everywhere: bool = False) -> Argv:
+def endpoint_status(cluster: EtcdCluster) -> Argv:
     """Version, leader, indices, revision and alarms; answers without quorum as well."""
-    endpoints = [client_url(cluster, host) for host in cluster.hosts] if everywhere else ()
-    return etcdctl(cluster, "endpoint", "status", "--write-out=json", endpoints=endpoints)
+    return etcdctl(cluster, "endpoint", "status", "--write-out=json")
 
 
 def endpoint_health(cluster: EtcdCluster) -> Argv:
@@ -56,9 +49,9 @@ def member_list(cluster: EtcdCluster) -> Argv:
     return etcdctl(cluster, "member", "list", "--write-out=json")
 
 
-def snapshot_save(cluster: EtcdCluster, path: str) -> Argv:
+def snapshot_save(cluster: EtcdCluster, path: str, timeout_s: int) -> Argv:
     """A snapshot of the host's own member; needs one endpoint and no quorum."""
-    return etcdctl(cluster, "snapshot", "save", path, timeout_s=600)
+    return etcdctl(cluster, "snapshot", "save", path, timeout_s=timeout_s)
 
 
 def snapshot_status(cluster: EtcdCluster, path: str) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-LOCK_BUSY, FENCED, HELD = 75, 76, 77  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
+# Exit codes; 75 is EX_TEMPFAIL of sysexits.h. Each of them says that nothing was done.
+LOCK_BUSY, FENCED, HELD, OWN_BUSY = 75, 76, 77, 78
 HOLD_SECONDS = 60
-SETTLE_SECONDS = 60
+LOCK_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,22 @@ def state_dir(cluster: str) -> str:
     return f"/var/lib/quoracy/{cluster}"
 
 
-def guarded(guard: Guard, body: str) -> str:
-    """The script, run only while holding the host's lock and only when not fenced off."""
-    return f"""{_enter(guard)}
-{_remember(guard, guard.holder, "$now")}
+def guarded(guard: Guard, body: str, *, wait_s: int = LOCK_SECONDS) -> str:
+    """The script, run only while holding the host's lock and only when not fenced off.
+
+    The time is noted again at its end: a script may take longer than a hold lasts.
+
+    Args:
+        wait_s: Seconds to wait for the lock. `OWN_BUSY` says that a script of the same holder has it,
+            whose connection broke, `LOCK_BUSY` that somebody else's has.
+    """
+    return f"""{_enter(guard, wait_s)}
+remember() {{
+    {_remember(guard, guard.holder, '"$(date +%s)"')}
+}}
+# On a full disk who is known already may still put back what he changed.
+remember || [ "$seen_holder $seen_fence" = {shlex.quote(f"{guard.holder} {guard.fence}")} ]
+trap 'remember 2>/dev/null || :' EXIT
 {body}"""
 
 
@@ -50,32 +63,40 @@ def released(guard: Guard) -> str:
     A host that knows another holder last is left alone: who was refused there must not raise the
     number under the one who acts.
     """
-    return f"""{_enter(guard)}
+    return f"""{_enter(guard, LOCK_SECONDS)}
 [ "$seen_holder" = {shlex.quote(guard.holder)} ] || exit 0
 {_remember(guard, "-", "0")}
 """
 
 
-def settled(cluster: str) -> str:
-    """Script that ends when no script of a dead operation runs on the host any more; changes nothing."""
+def settled(cluster: str, wait_s: int) -> str:
+    """Script that ends when no script of an operation runs on the host any more; changes nothing.
+
+    Args:
+        wait_s: Seconds after which it gives up, with a non-zero exit code.
+    """
     lock = shlex.quote(f"{state_dir(cluster)}/lock")
-    return f"[ ! -e {lock} ] || flock -s -w {SETTLE_SECONDS} {lock} true\n"
+    return f"[ ! -e {lock} ] || flock -s -w {wait_s} {lock} true\n"
 
 
 def _remember(guard: Guard, holder: str, time_s: str) -> str:
     fence = shlex.quote(f"{state_dir(guard.cluster)}/fence")
     line = f"printf '%s %s %s\\n' {shlex.quote(holder)} {guard.fence} {time_s}"
-    return f"{line} > {fence}.new\nmv -f {fence}.new {fence}"
+    return f"{line} > {fence}.new && mv -f {fence}.new {fence}"
 
 
-def _enter(guard: Guard) -> str:
+def _enter(guard: Guard, wait_s: int) -> str:
     directory = shlex.quote(state_dir(guard.cluster))
     holder = shlex.quote(guard.holder)
     dead = shlex.quote(f" {guard.successor_of} ")
     return f"""set -eu
 mkdir -p -m 0700 {directory}
 exec 9>>{directory}/lock
-flock -w 20 9 || exit {LOCK_BUSY}
+flock -w {wait_s} 9 || {{
+    read -r holder rest < {directory}/fence || :
+    [ "${{holder:-}}" = {holder} ] && exit {OWN_BUSY}
+    exit {LOCK_BUSY}
+}}
 seen_holder='' seen_fence=0 seen_time=0
 if [ -s {directory}/fence ]; then
     read -r seen_holder seen_fence seen_time < {directory}/fence

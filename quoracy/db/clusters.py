@@ -133,6 +133,14 @@ def pin_cluster_id(
         cluster.updated_at = now
 
 
+def unpin_cluster_id(db: Database, name: str, *, now: datetime) -> None:
+    """Forget the identity of a cluster whose creation is being put back."""
+    with db.session() as session:
+        cluster = _cluster(session, name, lock=True)
+        cluster.cluster_id = None
+        cluster.updated_at = now
+
+
 def _cluster(session: Session, name: str, *, lock: bool = False) -> Cluster:
     cluster = session.get(Cluster, name, with_for_update=lock)
     if cluster is None:

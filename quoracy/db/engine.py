@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from quoracy.errors import QuoracyError, UsageError
 
 _FORMS = "write sqlite:////absolute/path.db or postgresql://user:password@host/name"
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 10  # a member may be down while its step is written
 _WAL = "PRAGMA journal_mode = WAL"
 
 # libpq connection parameters; without them a connection to a vanished server hangs for minutes

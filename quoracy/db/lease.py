@@ -6,9 +6,10 @@ All times are `Database.now()`, one clock for all who share the database.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
-from sqlalchemy import bindparam, text
-from sqlmodel import col, update
+from sqlalchemy import bindparam, literal, or_, text
+from sqlmodel import Session, col, select, update
 
 from quoracy.db.holder import Holder, is_gone
 from quoracy.db.models import Lease, Operation
@@ -17,6 +18,8 @@ from quoracy.db.types import UtcDateTime
 from quoracy.errors import LeaseHeld
 
 EXPIRES_AFTER = timedelta(seconds=60)
+
+LeaseState = Literal["free", "live", "expired", "process gone"]
 
 # One statement, so that of two takers the second one sees what the first one wrote. SQLite and
 # PostgreSQL both lock the row and then look at the WHERE. `excluded` is the row of VALUES.
@@ -94,11 +97,68 @@ def get_lease(db: Database, cluster: str) -> Lease | None:
     return None if lease is None or lease.holder is None else lease
 
 
+def list_leases(db: Database) -> list[Lease]:
+    """Return the lease of every cluster that ever had one, also those that are free, by name."""
+    with db.session() as session:
+        return list(session.exec(select(Lease).order_by(col(Lease.cluster))).all())
+
+
+def lease_state(lease: Lease, here: Holder, now: datetime) -> LeaseState:
+    """Tell how a lease stands; all but a live one can be taken."""
+    if lease.holder is None:
+        return "free"
+    # Certain at once, while an expiry says only that nothing was heard.
+    if is_gone(_holder(lease), here):
+        return "process gone"
+    return "expired" if lease.heartbeat_at < now - EXPIRES_AFTER else "live"
+
+
 def is_live(lease: Lease, here: Holder, now: datetime) -> bool:
     """Tell whether a lease keeps others away; unlike an expired one it cannot be taken."""
-    if lease.holder is None or lease.heartbeat_at < now - EXPIRES_AFTER:
+    return lease_state(lease, here, now) == "live"
+
+
+def break_lease(
+    db: Database, looked_at: Lease, *, by: str, here: Holder, now: datetime, also: str = ""
+) -> bool:
+    """Free a lease whose holder is dead, and end its operation in the journal as failed.
+
+    Its number stays, so what the holder might still ask for is refused once a successor has acted.
+
+    Args:
+        db: Where the lease is.
+        looked_at: The lease as it was shown; only that one is freed.
+        by: Who asks for it, for the journal.
+        here: The calling process.
+        now: The present.
+        also: What the journal says besides.
+
+    Returns:
+        False when it is free or live, or no longer the one that was looked at.
+    """
+    if looked_at.holder is None:
         return False
-    return not is_gone(_holder(lease), here)
+    gone = is_gone(_holder(looked_at), here)
+    freed = (
+        update(Lease)
+        .where(
+            col(Lease.cluster) == looked_at.cluster,
+            col(Lease.holder) == looked_at.holder,
+            col(Lease.fence) == looked_at.fence,
+            # A holder that only slept may beat again between the look and this statement.
+            or_(literal(gone), col(Lease.heartbeat_at) < now - EXPIRES_AFTER),
+        )
+        .values(holder=None)
+    )
+    why = (
+        "its process had ended" if gone else f"its last beat was at {_utc(looked_at.heartbeat_at)}"
+    )
+    with db.session() as session:
+        if session.exec(freed).rowcount != 1:
+            return False
+        said = f"{by} broke its lease at {_utc(now)}: {why}" + (f"; {also}" if also else "")
+        _end(session, looked_at.operation_id, said, now)
+    return True
 
 
 def beat(db: Database, cluster: str, holder: Holder, fence: int, now: datetime) -> bool:
@@ -150,6 +210,13 @@ def held(lease: Lease | None, cluster: str = "") -> LeaseHeld:
         where=lease.cluster,
         next_step=f"wait until it has ended; look at it with `quoracy status {lease.cluster}`",
     )
+
+
+def _end(session: Session, operation_id: str, error: str, now: datetime) -> None:
+    """End an operation in the transaction that frees its lease: neither is true without the other."""
+    running = (col(Operation.id) == operation_id, col(Operation.state) == "running")
+    ended = {"state": "ended", "outcome": "failed", "error": error, "ended_at": now}
+    session.exec(update(Operation).where(*running).values(**ended))
 
 
 def _holder(lease: Lease) -> Holder:

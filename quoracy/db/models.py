@@ -11,11 +11,18 @@ from sqlalchemy import JSON, BigInteger, Index, MetaData, String, Text, UniqueCo
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from quoracy.db.types import UtcDateTime
+from quoracy.db.types import RedactedText, UtcDateTime
 
 OperationState = Literal["running", "ended"]
 Outcome = Literal[
-    "done", "nothing_to_do", "dry_run", "refused", "failed", "rolled_back", "rollback_failed"
+    "done",
+    "nothing_to_do",
+    "dry_run",
+    "refused",
+    "stopped",
+    "failed",
+    "rolled_back",
+    "rollback_failed",
 ]
 StepState = Literal["planned", "started", "done", "failed", "undone", "undo_failed"]
 
@@ -62,7 +69,7 @@ class Node(Table, table=True):
     status: str
     vars: dict[str, Any] = Field(sa_type=JSON)
     updated_at: datetime = Field(sa_type=UtcDateTime)
-    error: str | None = Field(default=None, sa_type=Text)
+    error: str | None = Field(default=None, sa_type=RedactedText)
 
 
 class Operation(Table, table=True):
@@ -91,11 +98,15 @@ class Operation(Table, table=True):
     started_at: datetime = Field(sa_type=UtcDateTime)
     heartbeat_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    error: str | None = Field(default=None, sa_type=Text)
+    error: str | None = Field(default=None, sa_type=RedactedText)
 
 
 class StepRecord(Table, table=True):
-    """One step of an operation's plan and what became of it; `group` is a member's name or ''."""
+    """One step of an operation's plan and what became of it; `group` is a member's name or ''.
+
+    `undo` is JSON of the steps that put it back; an empty list when there is nothing to put back,
+    or no longer any way back.
+    """
 
     __tablename__ = "steps"
     __table_args__ = (UniqueConstraint("operation_id", "seq"),)
@@ -109,7 +120,8 @@ class StepRecord(Table, table=True):
     title: str
     reason: str = Field(sa_type=Text)
     state: StepState = Field(sa_type=String)
-    detail: str = Field(default="", sa_type=Text)
+    detail: str = Field(default="", sa_type=RedactedText)
+    undo: str = Field(default="[]", sa_type=Text)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -51,7 +51,10 @@ class NewOperation:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a plan; `seq` is its place in the operation, `group` a member's name or ''."""
+    """One step of a plan; `seq` is its place in the operation, `group` a member's name or ''.
+
+    `undo` is JSON of the steps that put it back.
+    """
 
     seq: int
     group: str
@@ -59,6 +62,7 @@ class PlannedStep:
     name: str
     title: str
     reason: str
+    undo: str = "[]"
 
 
 def start_operation(db: Database, operation: NewOperation, *, now: datetime) -> str:
@@ -97,6 +101,7 @@ def plan_steps(db: Database, operation_id: str, steps: Sequence[PlannedStep]) ->
                 name=step.name,
                 title=step.title,
                 reason=step.reason,
+                undo=step.undo,
                 state="planned",
             )
             for step in steps
@@ -128,6 +133,15 @@ def step_ended(
     with db.session() as session:
         step = _step(session, operation_id, seq)
         step.state, step.ended_at, step.detail = state, now, detail
+
+
+def drop_undo(db: Database, operation_id: str, group: str) -> None:
+    """Record that there is no way back any more for the steps of a group."""
+    steps = update(StepRecord).where(
+        col(StepRecord.operation_id) == operation_id, col(StepRecord.group) == group
+    )
+    with db.session() as session:
+        session.exec(steps.values(undo="[]"))
 
 
 def end_operation(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
+
+from quoracy.redact import redact
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -32,3 +34,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class RedactedText(TypeDecorator[str]):
+    """Text that hosts and libraries have written, such as an error: secrets in it are not kept."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002  SQLAlchemy gives it
+    ) -> str | None:
+        """Mask what is known to be secret."""
+        return None if value is None else redact(value)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from quoracy.errors import RemoteError, StepFailed
 from quoracy.facts.etcd import MemberPoll
 from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import client_url
 
 READS = 3
 POLL_S = 0.1
@@ -27,9 +26,10 @@ def await_member(
     """Poll the member until it is fit, or its start timeout is over.
 
     A look that fails does not count against the member, it only takes time. Fit means: the unit's
-    process has not been replaced since the first look, three linearizable reads in a row through
-    this member succeeded, the last of them two election timeouts after the process started, and its
-    applied index is at or past the one the leader had at the first look.
+    process has not been replaced since the first look, and three linearizable reads in a row through
+    this member succeeded, the last of them two election timeouts after the process started. Such a
+    read is answered only once the member has applied all that the leader had committed when it was
+    asked (etcdserver's linearizableReadLoop waits for the ReadIndex), so it has caught up.
 
     Args:
         poll: A quick look at the member.
@@ -42,35 +42,24 @@ def await_member(
     Raises:
         StepFailed: It was restarted, stopped, or did not become fit in time.
     """
-    own = client_url(cluster, cluster.host(host))
     window = 2 * cluster.etcd.election_timeout_ms / 1000
     asked = clock()
     deadline = asked + cluster.systemd.start_timeout_s
     first: MemberPoll | None = None
-    target: int | None = None
     reads = 0
     while True:
         seen = _try(last_look if reads >= READS - 1 else poll)
         if seen is not None:
             first = first or seen
             _require_same_process(cluster, host, seen, first)
-            target = target if target is not None else leader_index(seen)
         reads = reads + 1 if seen is not None and seen.healthy else 0
-        if seen is not None and reads >= READS and _fit(seen, own, target, window):
+        if seen is not None and reads >= READS and seen.unit.running and _age(seen) >= window:
             break
         if clock() > deadline:
-            raise _not_fit(cluster, host, seen, own, target)
+            raise _not_fit(cluster, host, seen)
         sleep(max(POLL_S, _pause(seen, window, reads) - (clock() - asked)))
         asked = clock()
     return f"{reads} reads in a row, {_age(seen):.1f} s after its start"
-
-
-def leader_index(poll: MemberPoll) -> int | None:
-    """The leader's raft index, when the leader was reached."""
-    for status in poll.statuses:
-        if status.leader_id == status.member_id:
-            return status.raft_index
-    return None
 
 
 def _try(look: Poll) -> MemberPoll | None:
@@ -81,23 +70,9 @@ def _try(look: Poll) -> MemberPoll | None:
         return None
 
 
-def _fit(poll: MemberPoll, own: str, target: int | None, window: float) -> bool:
-    applied = _applied(poll, own)
-    caught_up = target is not None and applied is not None and applied >= target
-    return poll.healthy and poll.unit.running and caught_up and _age(poll) >= window
-
-
 def _age(poll: MemberPoll) -> float:
     """Seconds since the member's process started."""
     return poll.uptime_s - poll.unit.started_s
-
-
-def _applied(poll: MemberPoll, endpoint: str) -> int | None:
-    """How far the member at this endpoint has applied the log; None when it did not answer."""
-    for status in poll.statuses:
-        if status.endpoint == endpoint:
-            return status.applied_index
-    return None
 
 
 def _pause(poll: MemberPoll | None, window: float, reads: int) -> float:
@@ -119,13 +94,10 @@ def _require_same_process(
     )
 
 
-def _not_fit(
-    cluster: EtcdCluster, host: str, poll: MemberPoll | None, own: str, target: int | None
-) -> StepFailed:
+def _not_fit(cluster: EtcdCluster, host: str, poll: MemberPoll | None) -> StepFailed:
     seen = "the host could not be asked"
     if poll is not None:
-        applied = _applied(poll, own)
-        seen = f"unit {poll.unit.active}, healthy {poll.healthy}, applied {applied} of {target}"
+        seen = f"unit {poll.unit.active}, healthy {poll.healthy}"
     return StepFailed(
         f"the member is not healthy and caught up after {cluster.systemd.start_timeout_s} s ({seen})",
         where=host,

@@ -11,8 +11,10 @@ from quoracy.durable import locked, make_directory
 from quoracy.errors import UsageError
 from quoracy.home import Home
 from quoracy.pki.authority import Authority
-from quoracy.pki.inspect import key_matches
+from quoracy.pki.inspect import key_matches, read_certificate
 from quoracy.spec.etcd import EtcdCluster, EtcdHost, TlsFiles
+
+_ADVICE = "check tls.files in the cluster's spec"
 
 
 def wanted_certificates(cluster: EtcdCluster, home: Home) -> WantedCertificates:
@@ -30,12 +32,7 @@ def wanted_certificates(cluster: EtcdCluster, home: Home) -> WantedCertificates:
         pairs = _given(files, host)
         for role in CERTIFICATE_ROLES:
             given[host.name, role] = pairs[f"{role}.pem"]
-            if not key_matches(pairs[f"{role}.pem"], pairs[f"{role}.key"]):
-                raise UsageError(
-                    "the key does not belong to the certificate",
-                    where=_fill(files.key, host, role),
-                    next_step="check tls.files in the cluster's spec",
-                )
+            _require_pair(files, host, role, pairs)
     return WantedCertificates(ca=_read(files.ca), given=given)
 
 
@@ -83,6 +80,25 @@ def _given(files: TlsFiles, host: EtcdHost) -> dict[str, bytes]:
     return given
 
 
+def _require_pair(files: TlsFiles, host: EtcdHost, role: str, pairs: dict[str, bytes]) -> None:
+    """Refuse a key of another certificate, and files that cannot be read as such.
+
+    Raises:
+        UsageError: Naming the file; never with text of a key.
+    """
+    where = _fill(files.certificate, host, role)
+    try:
+        read_certificate(pairs[f"{role}.pem"])
+        where = _fill(files.key, host, role)
+        fits = key_matches(pairs[f"{role}.pem"], pairs[f"{role}.key"])
+    except UsageError as error:
+        raise UsageError(error.what, where=where, next_step=error.next_step) from None
+    if not fits:
+        raise UsageError(
+            "the key does not belong to the certificate", where=where, next_step=_ADVICE
+        )
+
+
 def _fill(pattern: str, host: EtcdHost, role: str) -> str:
     return pattern.replace("{host}", host.name).replace("{role}", role)
 
@@ -94,5 +110,5 @@ def _read(path: str) -> bytes:
         raise UsageError(
             f"cannot be read: {error.strerror}",
             where=path,
-            next_step="check tls.files in the cluster's spec",
+            next_step=_ADVICE,
         ) from None

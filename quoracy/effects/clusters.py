@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from quoracy.db.clusters import Applied, NodeRow, apply_cluster, list_clusters
+from quoracy.db.models import Cluster
 from quoracy.db.session import Database
 from quoracy.errors import UsageError
 from quoracy.spec.etcd import EtcdCluster
+from quoracy.spec.fields import within
 
 
 def record_cluster(db: Database, cluster: EtcdCluster) -> Applied:
@@ -38,22 +42,51 @@ def _require_no_clash(db: Database, cluster: EtcdCluster) -> None:
     for row in list_clusters(db):
         if row.kind != "etcd" or row.name == cluster.name:
             continue
-        other = EtcdCluster.model_validate_json(row.spec)
-        shared = {host.address for host in cluster.hosts} & {host.address for host in other.hosts}
-        clash = _claims(cluster) & _claims(other)
+        other = _recorded(row)
+        shared = _addresses(cluster) & _addresses(other)
+        clash = _clashes(cluster, other)
         if shared and clash:
             raise UsageError(
-                f"{', '.join(sorted(clash))} on {', '.join(sorted(shared))} belongs to cluster {other.name}",
+                f"{', '.join(clash)} on {', '.join(sorted(shared))} belongs to cluster {other.name}",
                 where=cluster.name,
-                next_step="choose other ports and directories",
+                next_step=f"choose other ports and directories than `quoracy cluster show {other.name}` has",
             )
 
 
-def _claims(cluster: EtcdCluster) -> set[str]:
-    return {
-        f"port {cluster.ports.client}",
-        f"port {cluster.ports.peer}",
-        f"directory {cluster.data_dir}",
-        f"directory {cluster.wal_dir}",
-        f"directory {cluster.config_dir}",
-    }
+def _recorded(row: Cluster) -> EtcdCluster:
+    try:
+        return EtcdCluster.model_validate_json(row.spec)
+    except ValidationError as error:
+        fields = [".".join(map(str, detail["loc"])) or "spec" for detail in error.errors()]
+        raise UsageError(
+            f"its recorded spec cannot be read any more ({', '.join(fields[:5])}), so it is not known "
+            "which ports and directories are its own",
+            where=row.name,
+            next_step=f"correct and apply the cluster.yaml of {row.name}, or `quoracy cluster forget {row.name}`",
+        ) from None
+
+
+def _addresses(cluster: EtcdCluster) -> set[str]:
+    return {address for host in cluster.hosts for address in (host.address, host.peer)}
+
+
+def _clashes(cluster: EtcdCluster, other: EtcdCluster) -> list[str]:
+    """What both clusters want: a port, or a directory that is, or lies in, one of the other's."""
+    ports = set(_ports(cluster)) & set(_ports(other))
+    taken = _directories(other)
+    directories = [
+        path
+        for path in dict.fromkeys(_directories(cluster))
+        if any(within(path, one) or within(one, path) for one in taken)
+    ]
+    return [f"port {port}" for port in sorted(ports)] + [f"directory {d}" for d in directories]
+
+
+def _ports(cluster: EtcdCluster) -> tuple[int, int]:
+    return cluster.ports.client, cluster.ports.peer
+
+
+def _directories(cluster: EtcdCluster) -> list[str]:
+    """The member's own directories; releases may be shared."""
+    own = [cluster.data_dir, cluster.config_dir]
+    return own if within(cluster.wal_dir, cluster.data_dir) else [*own, cluster.wal_dir]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from quoracy.commands import etcd as commands
-from quoracy.db.clusters import get_cluster, pin_cluster_id
+from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
 from quoracy.effects.gather import gather_etcd, poll_member, seen_from
@@ -39,6 +39,9 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
             return _install_release(step, site)
         case steps.PinCluster():
             return _pin_cluster(site)
+        case steps.UnpinCluster():
+            unpin_cluster_id(site.db, site.cluster.name, now=datetime.now(UTC))
+            return ""
         case _:
             script, timeout = _script(step, site)
             site.change(host, script, what=step.title, timeout=timeout)
@@ -62,10 +65,16 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
             return commands.write_bootstrap(cluster, content), 30.0
         case steps.SwitchGeneration(_, identity):
             return commands.switch_generation(cluster, identity), 60.0
+        case steps.WithdrawBootstrap():
+            return commands.withdraw_bootstrap(cluster), 30.0
         case steps.WithdrawGeneration():
             return commands.withdraw_generation(cluster), 60.0
-        case steps.StartMember() | steps.FormMember():
+        case steps.StartMember():
             return commands.start_member(cluster), start
+        case steps.FormMember():
+            return commands.form_member(cluster), start
+        case steps.EnableMember():
+            return commands.enable_member(cluster), 30.0
         case steps.StopMember() | steps.HaltMember():
             return commands.stop_member(cluster), stop
         case steps.WithdrawMember():
@@ -81,7 +90,7 @@ def _await_member(host: str, site: EtcdSite) -> str:
         site.cluster,
         host,
         lambda: poll_member(site.cluster, site.pool[host]),
-        lambda: seen_from(site.cluster, host, site.look()),
+        lambda: seen_from(site.look(), host),
     )
 
 

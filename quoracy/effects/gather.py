@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from quoracy.errors import QuoracyError, RemoteError
@@ -21,7 +20,6 @@ from quoracy.facts.question import ask_all, parse_answers
 from quoracy.remote.host import Host
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import client_url
 
 
 def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
@@ -40,7 +38,9 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
     answers = pool.each(ask, [host.name for host in cluster.hosts])
     return EtcdFacts(
         hosts={
-            name: HostSilent(answer.what) if isinstance(answer, QuoracyError) else answer
+            name: HostSilent(answer.what, answer.next_step)
+            if isinstance(answer, QuoracyError)
+            else answer
             for name, answer in answers.items()
         },
         asked_at=asked_at,
@@ -49,12 +49,12 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
 
 
 def poll_member(cluster: EtcdCluster, host: Host) -> MemberPoll:
-    """A quick look at one member and, through it, at all members' status."""
+    """A quick look at one member."""
     output = host.run(ask_all(poll_questions(cluster)), what="look at the member").stdout
     return parse_poll(parse_answers(output, host=host.name))
 
 
-def seen_from(cluster: EtcdCluster, name: str, facts: EtcdFacts) -> MemberPoll:
+def seen_from(facts: EtcdFacts, name: str) -> MemberPoll:
     """The view of one member in a look at all hosts.
 
     Raises:
@@ -63,12 +63,4 @@ def seen_from(cluster: EtcdCluster, name: str, facts: EtcdFacts) -> MemberPoll:
     host = facts.hosts[name]
     if isinstance(host, HostSilent):
         raise RemoteError(f"the host could not be asked: {host.reason}", where=name)
-    return MemberPoll(
-        unit=host.unit,
-        uptime_s=host.host.uptime_s,
-        statuses=tuple(
-            replace(status, endpoint=client_url(cluster, cluster.host(other)))
-            for other, status in facts.statuses.items()
-        ),
-        healthy=host.healthy,
-    )
+    return MemberPoll(unit=host.unit, uptime_s=host.host.uptime_s, healthy=host.healthy)

@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, Guard, guarded
+from quoracy.commands.guard import (
+    FENCED,
+    HELD,
+    LOCK_BUSY,
+    LOCK_SECONDS,
+    OWN_BUSY,
+    Guard,
+    guarded,
+    settled,
+)
 from quoracy.db.session import Database
 from quoracy.errors import CommandFailed, LeaseHeld
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
+from quoracy.remote.host import Host, Result
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver, resolve
 from quoracy.spec.etcd import EtcdCluster, ReleaseSourceSpec
@@ -41,14 +51,23 @@ class EtcdSite:
     look: Callable[[], EtcdFacts]
 
     def change(self, host: str, script: str, *, what: str, timeout: float = 60.0) -> bytes:
-        """Run a changing script on a host, under the cluster's lock there; returns its output."""
-        body = guarded(self.guard, script)
-        result = self.pool[host].run(body, what=what, timeout=timeout, check=False)
-        stderr = result.stderr.decode("utf-8", "replace")
-        _raise_refusal(self.guard, host, result.exit_code)
-        if result.exit_code:
-            raise CommandFailed(what, where=host, exit_code_remote=result.exit_code, stderr=stderr)
+        """Run a changing script on a host, under the cluster's lock there; returns its output.
+
+        Args:
+            timeout: Seconds for the script itself, once it has the lock.
+        """
+        body, limit = guarded(self.guard, script), timeout + LOCK_SECONDS
+        result = self.pool[host].run(body, what=what, timeout=limit, check=False)
+        if result.exit_code == OWN_BUSY:
+            # A connection of ours broke in the middle of a script, which goes on by itself.
+            self.settle(host)
+            result = self.pool[host].run(body, what=what, timeout=limit, check=False)
+        require_success(self.guard, host, result, what=what)
         return result.stdout
+
+    def settle(self, host: str) -> None:
+        """Wait until no script of an operation runs on the host any more."""
+        let_settle(self.cluster, self.pool[host])
 
     def push(self, host: str, script: str, chunks: Iterable[bytes], *, what: str) -> None:
         """Run a changing script that reads the chunks, under the cluster's lock there."""
@@ -59,6 +78,28 @@ class EtcdSite:
             raise
 
 
+def let_settle(cluster: EtcdCluster, host: Host) -> None:
+    """Wait for what a broken connection or a dead process has left running on a host.
+
+    No script of ours runs longer than the start of a member.
+    """
+    wait = cluster.systemd.start_timeout_s + 30
+    host.run(settled(cluster.name, wait), what="let it settle", timeout=wait + 10.0, check=False)
+
+
+def require_success(guard: Guard, host: str, result: Result, *, what: str) -> None:
+    """Raise what the exit code of a guarded script means.
+
+    Raises:
+        LeaseHeld: The host refused it: another operation acts on the cluster.
+        CommandFailed: The script itself failed.
+    """
+    _raise_refusal(guard, host, result.exit_code)
+    if result.exit_code:
+        stderr = result.stderr.decode("utf-8", "replace")
+        raise CommandFailed(what, where=host, exit_code_remote=result.exit_code, stderr=stderr)
+
+
 def _raise_refusal(guard: Guard, host: str, exit_code: int) -> None:
     """Tell a refusal by the host's guard from a failure of the script itself.
 
@@ -66,6 +107,7 @@ def _raise_refusal(guard: Guard, host: str, exit_code: int) -> None:
         LeaseHeld: Another operation acts on the cluster, or has acted since this one began.
     """
     reasons = {
+        OWN_BUSY: "a script of this operation still runs there",
         LOCK_BUSY: "another operation is in the middle of a step there",
         FENCED: "a later operation has already acted there, so this one may no longer act",
         HELD: "another operation acted there within the last minute",

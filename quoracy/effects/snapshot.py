@@ -23,6 +23,7 @@ from quoracy.errors import BackupFailed, LeaseHeld, QuoracyError
 from quoracy.plan.etcd_steps import TakeSnapshot
 
 TRAILER = 32
+SLOWEST = 2 * 1024**2  # bytes a second; below that a disk or network is broken rather than slow
 PAGE = 512  # bbolt's pages are multiples of this, so a whole file is a multiple plus the trailer
 
 
@@ -91,7 +92,9 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
     check = TrailerCheck()
     taken_at = datetime.now(UTC)
     key = f"{cluster.name}/{taken_at:%Y/%m}/{cluster.name}-{taken_at:%Y-%m-%dT%H-%M-%SZ}-{site.stamp[:8]}.db"
-    source = site.pool[step.host].receive(f"cat {path}", what="fetch the snapshot")
+    source = site.pool[step.host].receive(
+        f"cat {path}", what="fetch the snapshot", timeout=_limit(step)
+    )
     store = snapshot_store(cluster, site.home, site.resolvers)
     stored = store.put(key, check.watch(source))
     site.change(step.host, script(("rm", "-f", path)), what="remove the fetched snapshot")
@@ -111,6 +114,11 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
         ),
     )
     return f"revision {status['revision']}, {stored.size} bytes, {stored.url}"
+
+
+def _limit(step: TakeSnapshot) -> int:
+    """Seconds that saving or fetching may take: a minute, and more for a large database."""
+    return 60 + step.db_bytes // SLOWEST
 
 
 def _remove(step: TakeSnapshot, site: EtcdSite, path: str, because: QuoracyError) -> None:
@@ -134,11 +142,11 @@ def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:
         script(
             f"rm -f {snapshot_path(cluster, '')[:-3]}*",
             endpoint_status(cluster),
-            f"{shlex.join(snapshot_save(cluster, path))} >&2",
+            f"{shlex.join(snapshot_save(cluster, path, _limit(step)))} >&2",
             snapshot_status(cluster, path),
         ),
         what="save a snapshot",
-        timeout=660.0,
+        timeout=_limit(step) + 60.0,
     )
     asked, told = (json.loads(line) for line in output.decode().splitlines())
     status = asked[0]["Status"]

@@ -107,6 +107,7 @@ class EtcdHostFacts:
         data_cluster_id: Cluster ID that marks the data; None before the bootstrap is finished.
         config_cluster_id: Cluster ID that marks the configuration directory.
         bootstrap: The keys of the first start; None once it is finished.
+        formed: Whether the member has served in a create that is not finished yet.
         unit_file: The unit on disk; None when there is none.
         generation: Name of the generation that `current` follows.
         version: Version of the release that `current` follows, which a stopped member would start;
@@ -127,6 +128,7 @@ class EtcdHostFacts:
     data_cluster_id: str | None
     config_cluster_id: str | None
     bootstrap: str | None
+    formed: bool
     unit_file: str | None
     generation: str | None
     version: str | None
@@ -145,9 +147,14 @@ class EtcdHostFacts:
 
 @dataclass(frozen=True, slots=True)
 class HostSilent:
-    """A host that could not be asked; it counts as down, never as fine."""
+    """A host that could not be asked; it counts as down, never as fine.
+
+    Attributes:
+        next_step: What the user does about it; may be empty.
+    """
 
     reason: str
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +163,6 @@ class MemberPoll:
 
     unit: UnitFacts
     uptime_s: float
-    statuses: tuple[StatusFacts, ...]
     healthy: bool
 
 
@@ -188,6 +194,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
                 f"{config}/current/etcd.yaml",
                 f"{config}/current/pre-start",
                 f"{config}/bootstrap.yaml",
+                f"{config}/formed",
                 f"{config}/cluster-id",
                 f"{config}/tls/*.pem",
                 f"/etc/systemd/system/{cluster.unit}",
@@ -219,6 +226,7 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         data_cluster_id=identity(f"{cluster.data_dir}/member/quoracy-cluster-id"),
         config_cluster_id=identity(f"{config}/cluster-id"),
         bootstrap=text(f"{config}/bootstrap.yaml"),
+        formed=f"{config}/formed" in files,
         unit_file=text(f"/etc/systemd/system/{cluster.unit}"),
         generation=followed(f"{config}/current"),
         version=_release_version(followed(f"{config}/current/release")),
@@ -247,7 +255,6 @@ def poll_questions(cluster: EtcdCluster) -> dict[str, str]:
     return {
         "unit": _unit_question(cluster),
         "uptime": "cat /proc/uptime",
-        "statuses": shlex.join(endpoint_status(cluster, everywhere=True)),
         "health": shlex.join(endpoint_health(cluster)),
     }
 
@@ -257,7 +264,6 @@ def parse_poll(answers: Mapping[str, Answer]) -> MemberPoll:
     return MemberPoll(
         unit=parse_unit(answers["unit"]),
         uptime_s=float(answers["uptime"].text.split()[0]),
-        statuses=parse_statuses(answers["statuses"]),
         healthy=parse_health(answers["health"]),
     )
 

@@ -104,8 +104,9 @@ def presence(facts: EtcdHostFacts | HostSilent) -> Presence:
     """
     if isinstance(facts, HostSilent):
         return "silent"
+    served = facts.formed or facts.data_cluster_id or facts.config_cluster_id
     if facts.bootstrap is not None:
-        return "bootstrapping"
+        return "forgotten" if served and not facts.has_log else "bootstrapping"
     if facts.config_cluster_id is None:
         return "foreign" if facts.has_log else "absent"
     if not facts.has_log:

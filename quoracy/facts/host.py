@@ -31,6 +31,7 @@ class HostFacts:
         free_bytes: Free bytes of the file system that holds each path, by path.
         listening: TCP ports that something listens on.
         guard: None when no operation has ever changed this cluster here.
+        systemd: Whether systemd runs the machine.
     """
 
     os_name: str
@@ -41,6 +42,7 @@ class HostFacts:
     free_bytes: Mapping[str, int]
     listening: frozenset[int]
     guard: GuardFacts | None
+    systemd: bool = True
 
 
 def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
@@ -54,7 +56,9 @@ def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
         "system": (
             ". /etc/os-release; echo os=$PRETTY_NAME; echo arch=$(uname -m); "
             "echo clock=$(date +%s.%N); read -r up _ < /proc/uptime; echo uptime=$up; "
-            "read -r boot < /proc/sys/kernel/random/boot_id; echo boot=$boot"
+            "read -r boot < /proc/sys/kernel/random/boot_id; echo boot=$boot; "
+            # sd_booted(3)
+            "[ -d /run/systemd/system ] || echo systemd=no"
         ),
         "disks": f"{existing}\ndf -Pk $@ | {{ read -r header\n{shown}\n}}",
         "ports": "cat /proc/net/tcp /proc/net/tcp6",
@@ -74,6 +78,7 @@ def parse_host(answers: Mapping[str, Answer]) -> HostFacts:
         free_bytes={path: int(kib) * 1024 for path, kib in answers["disks"].pairs.items()},
         listening=_listening_ports(answers["ports"].lines),
         guard=_guard(answers["guard"].lines),
+        systemd=system.get("systemd") != "no",
     )
 
 

@@ -15,12 +15,15 @@ from quoracy.lab.machine import run
 _TABLE = """\
 add table ip quoracy_lab
 add set ip quoracy_lab cut { type ipv4_addr; }
+add set ip quoracy_lab ports { type inet_service; }
 add chain ip quoracy_lab in { type filter hook input priority -10; }
 add chain ip quoracy_lab out { type filter hook output priority -10; }
 flush chain ip quoracy_lab in
 flush chain ip quoracy_lab out
 add rule ip quoracy_lab in ip saddr @cut drop
 add rule ip quoracy_lab out ip daddr @cut drop
+add rule ip quoracy_lab in tcp dport @ports drop
+add rule ip quoracy_lab out tcp sport @ports drop
 """
 _FILLING = "var/lab-fill"
 
@@ -43,6 +46,12 @@ def cut(host: LabHost, addresses: list[str]) -> None:
     """Drop all packets between a host and addresses."""
     rules = cut_rules(addresses).encode()
     in_namespace(host, ("nft", "-f", "-"), what="cutting the network", stdin=rules)
+
+
+def cut_port(host: LabHost, port: int) -> None:
+    """Drop all packets to and from one TCP port of a host, on top of other cuts."""
+    rules = f"{_TABLE}add element ip quoracy_lab ports {{ {port} }}\n".encode()
+    in_namespace(host, ("nft", "-f", "-"), what="cutting a port", stdin=rules)
 
 
 def heal(host: LabHost, others: Iterable[LabHost]) -> None:

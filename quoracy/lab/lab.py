@@ -166,6 +166,10 @@ class Lab:
         """
         faults.cut(self.host(host), [self._address(peer) for peer in peers] or self._others(host))
 
+    def cut_port(self, host: str, port: int) -> None:
+        """Drop all packets to and from one TCP port of a host; open connections hang, as by a cut."""
+        faults.cut_port(self.host(host), port)
+
     def heal(self, host: str) -> None:
         """Take back every cut that touches a host, on whichever side it was made, and its slowness."""
         faults.heal(self.host(host), [other for other in self.hosts if other.name != host])

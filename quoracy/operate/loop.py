@@ -11,9 +11,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from quoracy.errors import LeaseHeld, PlanChanged, QuoracyError, RollbackFailed, RolledBack
+from quoracy.errors import (
+    LeaseHeld,
+    PlanChanged,
+    QuoracyError,
+    Refused,
+    RollbackFailed,
+    RolledBack,
+    Stopped,
+)
+from quoracy.operate.interrupt import stop_asked
 from quoracy.operate.journal import Journal
-from quoracy.plan.plan import Group, Plan, Step, remaining_actions
+from quoracy.plan.plan import Group, Plan, Step, Undoes, remaining_actions
 
 HOSTS_AT_ONCE = 16
 
@@ -33,6 +42,13 @@ class Work(Protocol):
     def enter(self, group: Group, body: Callable[[], None]) -> None:
         """Run the body as this group's part of the run history."""
 
+    def approve(self, done: Group, left: tuple[Group, ...]) -> bool:
+        """Ask whether to go on after a group, when that was wanted; whether anybody was asked.
+
+        Raises:
+            NotApproved: It was not approved.
+        """
+
 
 def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     """Apply a plan that was shown.
@@ -40,6 +56,7 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     Raises:
         PlanChanged: What is left is no longer what was shown; nothing is half done.
         Refused: A gate says no; nothing is half done.
+        Stopped: Someone asked for a stop, or did not approve what is left; nothing is half done.
         RolledBack: A step failed, and what the group (or a create) had changed was put back.
         RollbackFailed: Putting back failed as well.
     """
@@ -52,25 +69,44 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     done: list[Step] = []
     groups = now.groups
     while groups:
+        _require_no_stop(now, groups)
         group, rest = groups[0], groups[1:]
         try:
-            work.enter(group, lambda group=group: _run(group, work, journal, done, plan.whole))  # type: ignore[misc]
+            work.enter(group, lambda group=group: _run(group, work, journal, done, plan.undoes))  # type: ignore[misc]
         except (LeaseHeld, RolledBack, RollbackFailed):
             raise
         except BaseException as error:
-            if plan.whole and done:
+            if plan.undoes == "all" and done:
                 _put_back(done, group, work, journal, error)
             raise
-        found = work.look()
-        _require_same(rest, found)
-        groups = found.groups
+        groups = _what_is_left(rest, work)
+        if groups and work.approve(group, groups):
+            groups = _what_is_left(groups, work)  # an answer may take an hour
 
 
-def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bool) -> None:
+def _what_is_left(shown: tuple[Group, ...], work: Work) -> tuple[Group, ...]:
+    """The groups that are still to be applied, as a new look finds them."""
+    found = work.look()
+    _require_same(shown, found)
+    return found.groups
+
+
+def _require_no_stop(plan: Plan, groups: tuple[Group, ...]) -> None:
+    """Between two groups nothing is half done: the place to stop at."""
+    if stop_asked():
+        left = ", ".join(group.title for group in groups)
+        raise Stopped(
+            f"stopped as asked for; left as they were: {left}",
+            where=plan.cluster,
+            next_step="run the same command again to go on",
+        )
+
+
+def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: Undoes) -> None:
     """The steps of one group, and in a roll, putting back what they did when one fails."""
     # Entering may have taken long: the Prefect API can be away.
     work.gate(group)
-    acted: list[Step] = done if whole else []
+    acted: list[Step] = done if undoes == "all" else []
 
     def act(step: Step) -> str:
         # Noted before it acts: a step that failed half-way has to be put back, too.
@@ -81,6 +117,7 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
         journal.step(step, act)
         if step.name == group.kept_after:
             acted.clear()
+            journal.keep(group.title)
 
     try:
         if group.parallel:
@@ -91,9 +128,11 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], whole: bo
     except LeaseHeld:
         raise  # somebody else acts here now: putting back would fight with them
     except BaseException as error:  # also when interrupted: the member must come back
-        if whole:
-            raise
-        _put_back(acted, group, work, journal, error)
+        if undoes == "group":
+            _put_back(acted, group, work, journal, error)
+        if undoes == "nothing" and not isinstance(error, Refused):
+            raise _not_put_back(error, group) from error
+        raise
 
 
 def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
@@ -134,10 +173,12 @@ def _put_back(
             continue
         try:
             journal.undo(step, group.title, work.apply)
+        except LeaseHeld as held:
+            raise _taken_over(held, error, group) from error
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
             failures[step.host] = f"{step.title}: {failure}"
-    what = error.what.rstrip(".") if isinstance(error, QuoracyError) else f"stopped by {error!r}"
-    where = error.where if isinstance(error, QuoracyError) else group.title
+    journal.catch_up()
+    what, where = _said(error, group)
     if failures:
         said = "; ".join(f"{host}: {failure}" for host, failure in failures.items())
         raise RollbackFailed(
@@ -150,6 +191,32 @@ def _put_back(
         where=where,
         next_step="remove the cause and run the same command again",
     ) from error
+
+
+def _taken_over(held: LeaseHeld, error: BaseException, group: Group) -> LeaseHeld:
+    """Somebody else acts now, and goes on from what lies there: putting back would fight with them."""
+    what, _ = _said(error, group)
+    return LeaseHeld(
+        f"{held.what}; nothing is put back by this one, whose step ended like this: {what}",
+        where=held.where,
+        next_step=held.next_step,
+    )
+
+
+def _said(error: BaseException, group: Group) -> tuple[str, str]:
+    """What happened and where, of an error of ours or of an interruption."""
+    if isinstance(error, QuoracyError):
+        return error.what.rstrip("."), error.where
+    return f"interrupted by {type(error).__name__}", group.title
+
+
+def _not_put_back(error: BaseException, group: Group) -> RollbackFailed:
+    what, where = _said(error, group)
+    return RollbackFailed(
+        f"putting back failed: {what}",
+        where=where,
+        next_step="look at that host now; run the same command again once it is reachable",
+    )
 
 
 def _require_same(rest: tuple[Group, ...], found: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from quoracy.db.operations import (
     unfinished,
 )
 from quoracy.db.session import Database
-from quoracy.errors import LeaseHeld, QuoracyError, Refused, RollbackFailed, RolledBack
+from quoracy.errors import LeaseHeld, QuoracyError, Refused, RollbackFailed, RolledBack, Stopped
 from quoracy.operate.journal import Journal
 from quoracy.operate.loop import Work, carry_out
 from quoracy.plan.plan import Plan
@@ -43,11 +43,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an operation."""
+    """What became of an operation.
+
+    Attributes:
+        notes: What went wrong beside it, such as a beat that could not be written.
+    """
 
     operation_id: str
     outcome: Outcome
     plan: Plan
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Leased:
     holder: str
     fence: int
     successor_of: str
+    beats: Heartbeat
 
 
 def record_without_acting(db: Database, plan: Plan, asked: Asked, outcome: Outcome) -> Report:
@@ -69,12 +75,20 @@ def record_without_acting(db: Database, plan: Plan, asked: Asked, outcome: Outco
     return Report(operation.id, outcome, plan)
 
 
+Claim = Callable[[Leased], None]
+"""Tells all hosts who acts on the cluster; raises when one of them refuses or cannot be told."""
+
+
 @contextmanager
-def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Iterator[Leased]:
+def leased(
+    db: Database, plan: Plan, asked: Asked, *, least_fence: int, claim: Claim
+) -> Iterator[Leased]:
     """Hold the cluster's lease and keep the operation's row while the block runs.
 
     Args:
         least_fence: Highest fencing number that a host has seen.
+        claim: Called before the block, and again at each beat: a host forgets a holder of whom it
+            has heard nothing for a minute.
 
     Raises:
         LeaseHeld: Another operation works on the cluster.
@@ -93,12 +107,16 @@ def leased(db: Database, plan: Plan, asked: Asked, *, least_fence: int) -> Itera
     )
     try:
         _end_interrupted(db, plan.cluster, operation_id)
-        with Heartbeat(db, plan.cluster, here, fence):
+        operation: Leased
+        beats = Heartbeat(db, plan.cluster, here, fence, also=lambda: claim(operation))
+        operation = Leased(operation_id, here.id, fence, " ".join(before), beats)
+        with beats:
             start_operation(
                 db, replace(_new(plan, asked, here.id), id=operation_id, fence=fence), now=db.now()
             )
             with _outcome(db, operation_id):
-                yield Leased(operation_id, here.id, fence, " ".join(before))
+                claim(operation)
+                yield operation
     except BaseException as error:
         with _noted(error):
             release_lease(db, plan.cluster, here, fence)
@@ -121,8 +139,14 @@ def _end_interrupted(db: Database, cluster: str, successor: str) -> None:
 
 def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Report:
     """Carry out the plan, with every step in the journal."""
-    carry_out(plan, work, Journal(db, operation.operation_id))
-    return Report(operation.operation_id, "done", plan)
+    journal = Journal(db, operation.operation_id)
+    try:
+        carry_out(plan, work, journal)
+    except QuoracyError as error:
+        for note in dict.fromkeys((*journal.unwritten, *operation.beats.trouble)):
+            error.add_note(note)
+        raise
+    return Report(operation.operation_id, "done", plan, operation.beats.trouble)
 
 
 @contextmanager
@@ -153,6 +177,8 @@ def outcome_of(error: BaseException) -> Outcome:
         return "rolled_back"
     if isinstance(error, RollbackFailed):
         return "rollback_failed"
+    if isinstance(error, Stopped):
+        return "stopped"
     if isinstance(error, Refused) and not isinstance(error, LeaseHeld):
         return "refused"
     return "failed"

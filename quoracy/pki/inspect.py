@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
@@ -73,6 +74,7 @@ class Certificate:
     public_key_digest: str
 
 
+@lru_cache(maxsize=256)  # a plan reads each of them several times, and is made after every member
 def read_certificate(pem: bytes) -> Certificate:
     """Return what the first certificate of a PEM file says (a leaf file may hold its chain).
 
@@ -86,6 +88,7 @@ def read_certificate(pem: bytes) -> Certificate:
         raise _malformed("certificate", error) from error
 
 
+@lru_cache(maxsize=256)
 def signed_by(cert_pem: bytes, ca_pem: bytes) -> bool:
     """Tell whether a CA of `ca_pem` (one certificate, or a bundle) signed the first certificate.
 

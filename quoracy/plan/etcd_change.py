@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quoracy.checks.certificates import WantedCertificates, check_certificates
-from quoracy.checks.quorum import quorum, voter_names
-from quoracy.checks.verdict import Verdict, failed, warned
+from quoracy.checks.quorum import check_can_stop
+from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.checks.versions import check_path, triple
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_cluster import EtcdFacts
@@ -44,12 +44,11 @@ def plan_change(
         title = f"{cluster.name} is as wanted: nothing to do"
         verdicts += _ailments(facts)
         return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
-    verdicts += _cluster_state(facts, changes)
-    verdicts += _downtime(facts, groups, allow_downtime=allow_downtime)
+    verdicts += _alarms(facts)
+    verdicts += _gates(facts, groups, allow_downtime=allow_downtime)
     backup = _backup(facts) if changes else ()
-    verdicts += _room(cluster, facts, backup)
+    verdicts += _room(cluster, facts, backup) if changes else []
     title = _title(cluster, changes, len(groups))
-    groups = _regain_quorum(facts, groups)
     if prepare:
         groups.insert(0, Group("prepare hosts", "", tuple(prepare), parallel=True))
     return Plan(
@@ -102,20 +101,28 @@ def _note(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> str:
 
 def _backup(facts: EtcdFacts) -> tuple[Step, ...]:
     """A snapshot through the healthy follower that has applied most; the leader has enough to do."""
+    told = facts.statuses
     candidates = sorted(
-        facts.healthy,
-        key=lambda name: (
-            name == facts.leader,
-            -facts.statuses[name].applied_index if name in facts.statuses else 0,
-            name,
-        ),
+        facts.healthy & told.keys(),
+        key=lambda name: (name == facts.leader, -told[name].applied_index, name),
     )
-    return (TakeSnapshot(candidates[0], facts.revision),) if candidates else ()
+    if not candidates:
+        return ()
+    member = candidates[0]
+    return (TakeSnapshot(member, facts.revision, told[member].db_bytes),)
 
 
 def _room(cluster: EtcdCluster, facts: EtcdFacts, backup: Sequence[Step]) -> list[Verdict]:
     """A snapshot is about as large as the database, and must not fill the disk that etcd needs."""
     verdicts = []
+    if not backup:
+        verdicts.append(
+            unknown(
+                "NobodyToBackUp",
+                "no healthy member told its revision, so no snapshot can be judged",
+                next_step=f"see `quoracy status {cluster.name}` and run again",
+            )
+        )
     for step in backup:
         free = facts.heard[step.host].host.free_bytes.get(state_dir(cluster.name))
         needed = facts.statuses[step.host].db_bytes + MIN_FREE_BYTES
@@ -182,59 +189,37 @@ def _ailments(facts: EtcdFacts) -> list[Verdict]:
     return verdicts
 
 
-def _quorate(facts: EtcdFacts) -> bool:
-    voters = voter_names(facts)
-    return len(facts.healthy & voters) >= quorum(max(1, len(voters)))
-
-
-def _regain_quorum(facts: EtcdFacts, groups: list[Group]) -> list[Group]:
-    """Without quorum no member becomes ready alone, so all stopped ones are started at once."""
-    stopped = [
-        group
-        for group in groups
-        if not facts.heard[group.member].unit.running and not group.stops_voter
-    ]
-    if _quorate(facts) or len(stopped) < 2:
-        return groups
-    steps = tuple(step for group in stopped for step in group.steps)
-    others = [group for group in groups if group not in stopped]
-    return [Group("start the stopped members", "", steps, parallel=True), *others]
-
-
-def _cluster_state(facts: EtcdFacts, changes: Sequence[Change]) -> list[Verdict]:
-    """Alarms and lost quorum stand against any change; starting stopped members is allowed."""
+def _alarms(facts: EtcdFacts) -> list[Verdict]:
+    """Alarms stand against any change."""
     alarms = sorted({alarm for status in facts.statuses.values() for alarm in status.alarms})
-    verdicts = []
-    if alarms:
-        verdicts.append(
-            failed(
-                "AlarmActive",
-                f"etcd has raised {', '.join(alarms)}",
-                next_step="free space (compact, defragment, disarm) or replace the corrupt member first",
-            )
-        )
-    if changes and not _quorate(facts):
-        verdicts.append(
-            failed(
-                "NotQuorate",
-                "the cluster has no quorum, so it can neither be backed up nor changed",
-                next_step="put the spec back to what runs and deploy: that starts the stopped members",
-            )
-        )
-    return verdicts
-
-
-def _downtime(facts: EtcdFacts, groups: Sequence[Group], *, allow_downtime: bool) -> list[Verdict]:
-    count = len(facts.hosts)
-    if count > 2 or allow_downtime or not any(group.stops_voter for group in groups):
+    if not alarms:
         return []
     return [
         failed(
-            "DowntimeNeeded",
-            f"a cluster of {count} is not available while a member restarts",
-            next_step="add --allow-downtime when clients may wait, or grow the cluster first",
+            "AlarmActive",
+            f"etcd has raised {', '.join(alarms)}",
+            next_step="free space (compact, defragment, disarm) or replace the corrupt member first",
         )
     ]
+
+
+def _gates(
+    facts: EtcdFacts, groups: Sequence[Group], *, allow_downtime: bool
+) -> tuple[Verdict, ...]:
+    """The first gate that this plan would not pass, judged as the gates will when their turn comes.
+
+    A member that was worked on is healthy afterwards, or the roll stops there.
+    """
+    healthy = facts.healthy
+    for group in groups:
+        if group.stops_voter:
+            verdict = check_can_stop(
+                facts, group.member, allow_downtime=allow_downtime, healthy=healthy
+            )
+            if verdict.stops:
+                return (verdict,)
+        healthy = healthy | {group.member}
+    return ()
 
 
 def _title(cluster: EtcdCluster, changes: Sequence[Change], members: int) -> str:

@@ -57,7 +57,7 @@ def plan_create(
     groups = [
         Group("prepare hosts", "", tuple(prepare), parallel=True),
         Group("form the cluster", "", tuple(form), parallel=True),
-        Group("pin the cluster", "", (PinCluster(""), *finish)),
+        Group("pin the cluster", "", (PinCluster("", withdraw=fresh), *finish)),
     ]
     verb = "finish the create of" if found else "create"
     return Plan(
@@ -71,7 +71,7 @@ def plan_create(
             for host in cluster.hosts
         ),
         groups=tuple(group for group in groups if group.steps),
-        whole=True,
+        undoes="all",
     )
 
 
@@ -87,7 +87,7 @@ def _prepare(
         steps += [PrepareHost(host.name), WriteCertificates(host.name)]
     steps += preparation(cluster, host, facts)
     if facts.bootstrap is None:
-        steps.append(WriteBootstrap(host.name, content))
+        steps.append(WriteBootstrap(host.name, content, withdraw=fresh))
     if not follows(cluster, host, facts):
         identity = render_generation(cluster, host).identity
         steps.append(SwitchGeneration(host.name, identity, facts.generation, withdraw=fresh))

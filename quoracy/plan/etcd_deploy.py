@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quoracy.checks.certificates import WantedCertificates
+from quoracy.checks.quorum import quorate
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
 from quoracy.plan.etcd_change import plan_change
 from quoracy.plan.etcd_create import plan_create
 from quoracy.plan.etcd_refusals import refuse_unusable, spec_verdicts
+from quoracy.plan.etcd_start import plan_start
 from quoracy.plan.plan import Plan
 from quoracy.spec.etcd import EtcdCluster
 
@@ -43,6 +45,7 @@ class DeployRequest:
         pinned_cluster_id: The ID remembered at the cluster's creation; None before it.
         token: Random text that tells a new cluster apart from earlier ones of the same name.
         certificates: What the controller knows of the wanted certificates.
+        start_only: Start stopped members as they lie on disk, and leave everything else alone.
     """
 
     pinned_cluster_id: str | None
@@ -52,6 +55,7 @@ class DeployRequest:
     option: DeployOption | None = None
     allow_downtime: bool = False
     allow_bad_version: bool = False
+    start_only: bool = False
 
 
 def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequest) -> Plan:
@@ -75,6 +79,9 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
     if "bootstrapping" in found or not exists:
         plan = plan_create(cluster, facts, request.token, request.certificates, general)
         validated = _entry(cluster, facts, request, exists and _formed(facts))
+    elif request.start_only or not quorate(facts):
+        plan = plan_start(cluster, facts)
+        validated = _entry(cluster, facts, request, exists)
     else:
         plan = plan_change(
             cluster, facts, request.certificates, general, allow_downtime=request.allow_downtime

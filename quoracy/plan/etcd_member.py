@@ -12,6 +12,7 @@ import yaml
 from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
 from quoracy.plan.etcd_steps import (
     AwaitMember,
+    EnableMember,
     HaltMember,
     InstallRelease,
     StageGeneration,
@@ -70,13 +71,15 @@ def follows(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
 
 
 def preparation(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Step]:
-    """Steps that only add files: the release and the generation beside those in use."""
+    """Steps that touch no process: the release and the generation beside those in use."""
     wanted = render_generation(cluster, host)
     steps: list[Step] = []
     if cluster.version not in facts.releases:
         steps.append(InstallRelease(host.name, cluster.version))
     if wanted.identity not in facts.staged or _spoiled(facts, wanted):
         steps.append(StageGeneration(host.name, wanted))
+    if facts.unit.running and not facts.unit.enabled:
+        steps.append(EnableMember(host.name))
     return steps
 
 
@@ -139,15 +142,18 @@ def _ca_changes(host: str, process: ProcessFacts, facts: EtcdHostFacts) -> list[
 
 def _setting_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:
     """Keys of the configuration that differ, with both values as text."""
-    before, after = _settings(running), _settings(wanted)
+    before, after = settings(running), settings(wanted)
     for key in sorted(before.keys() | after.keys()):
         if key not in BOOTSTRAP_KEYS and before.get(key) != after.get(key):
             yield key, _shown(before, key), _shown(after, key)
 
 
 @lru_cache(maxsize=64)
-def _settings(text: str) -> Mapping[str, Any]:
-    """Parsed once: a plan compares each text twice, and plans are made after every member."""
+def settings(text: str) -> Mapping[str, Any]:
+    """Keys and values of a configuration; empty when it is none.
+
+    Parsed once: a plan compares each text twice, and plans are made after every member.
+    """
     try:
         loaded = yaml.safe_load(text)
     except yaml.YAMLError:

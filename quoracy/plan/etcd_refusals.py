@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.checks.versions import check_target
-from quoracy.facts.etcd_cluster import EtcdFacts, Presence, presence
+from quoracy.facts.etcd_cluster import EtcdFacts, presence
+from quoracy.plan.etcd_half_states import check_half_states
 from quoracy.spec.etcd import EtcdCluster
 
 CLOCK_WARN_S, CLOCK_REFUSE_S = 1.0, 10.0
@@ -20,7 +19,11 @@ def spec_verdicts(cluster: EtcdCluster, *, allow_bad_version: bool) -> list[Verd
     count = len(cluster.hosts)
     if count % 2 == 0:
         verdicts.append(
-            warned("EvenMembers", f"{count} members tolerate no more failures than {count - 1}")
+            warned(
+                "EvenMembers",
+                f"{count} members tolerate no more failures than {count - 1}",
+                next_step="use an odd number of members",
+            )
         )
     return verdicts
 
@@ -30,28 +33,9 @@ def refuse_unusable(
 ) -> list[Verdict]:
     """Reasons why nothing can be planned at all."""
     verdicts = _silent(facts) + _machines(facts)
-    states = {name: presence(host) for name, host in facts.hosts.items()}
-    for name, state in states.items():
-        if state == "foreign":
-            verdicts.append(
-                failed(
-                    "ForeignData",
-                    f"{cluster.data_dir} holds data that does not belong to this cluster",
-                    where=name,
-                    next_step="move the directory aside by hand after looking at it, or choose another directories.data",
-                )
-            )
-        elif state == "forgotten":
-            verdicts.append(
-                failed(
-                    "LogMissing",
-                    f"the member is set up but its log in {cluster.wal_dir} is gone (wiped, or a mount is missing?)",
-                    where=name,
-                    next_step=f"mount the disk, or run `quoracy etcd-replace {cluster.name} {name}`",
-                )
-            )
-    verdicts += _partly_absent(cluster, states)
-    verdicts += _identity(facts, states, pinned_cluster_id)
+    verdicts += check_half_states(cluster, facts, pinned_cluster_id)
+    if not any(verdict.reason == "PlacesDiffer" for verdict in verdicts):
+        verdicts += _identity(facts, pinned_cluster_id)
     return verdicts
 
 
@@ -61,7 +45,7 @@ def _silent(facts: EtcdFacts) -> list[Verdict]:
             "HostSilent",
             f"could not be asked: {silent.reason}",
             where=name,
-            next_step="see `quoracy doctor`",
+            next_step=silent.next_step or "see that the host is up and that sshd answers",
         )
         for name, silent in facts.silent.items()
     ]
@@ -77,6 +61,16 @@ def _machines(facts: EtcdFacts) -> list[Verdict]:
                     "ArchitectureUnknown",
                     f"etcd has no release for {host.architecture}",
                     where=name,
+                    next_step=f"use hosts of {' or '.join(ARCHITECTURES)}",
+                )
+            )
+        if not host.systemd:
+            verdicts.append(
+                failed(
+                    "NoSystemd",
+                    "systemd does not run there",
+                    where=name,
+                    next_step="use a host that is booted with systemd",
                 )
             )
         off = facts.clocks_off[name]
@@ -102,30 +96,13 @@ def _machines(facts: EtcdFacts) -> list[Verdict]:
     return verdicts
 
 
-def _partly_absent(cluster: EtcdCluster, states: Mapping[str, Presence]) -> list[Verdict]:
-    """Some hosts carry a finished member and others nothing: the topology differs."""
-    if "present" not in states.values() or "bootstrapping" in states.values():
-        return []
-    return [
-        failed(
-            "TopologyDiffers",
-            "the spec names this host but it carries no member of the cluster",
-            where=name,
-            next_step=f"`quoracy etcd-scale {cluster.name}` changes the members",
-        )
-        for name, state in states.items()
-        if state == "absent"
-    ]
-
-
-def _identity(
-    facts: EtcdFacts, states: Mapping[str, Presence], pinned_cluster_id: str | None
-) -> list[Verdict]:
+def _identity(facts: EtcdFacts, pinned_cluster_id: str | None) -> list[Verdict]:
     verdicts = []
+    states = {presence(host) for host in facts.hosts.values()}
     ids = facts.cluster_ids | {
         host.config_cluster_id for host in facts.heard.values() if host.config_cluster_id
     }
-    if pinned_cluster_id and not ids and set(states.values()) == {"absent"}:
+    if pinned_cluster_id and not ids and states == {"absent"}:
         verdicts.append(
             failed(
                 "ClusterVanished",

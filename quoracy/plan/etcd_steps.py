@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -23,9 +24,14 @@ class _HostStep:
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshot(_HostStep):
-    """Save a snapshot through this member, verify it, bring it to the store, catalogue it."""
+    """Save a snapshot through this member, verify it, bring it to the store, catalogue it.
+
+    Attributes:
+        db_bytes: Size of the member's database, which tells how long that may take.
+    """
 
     least_revision: int
+    db_bytes: int
     name: ClassVar[str] = "take-snapshot"
 
     @property
@@ -78,11 +84,29 @@ class StageGeneration(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class WriteBootstrap(_HostStep):
-    """Write the keys of the first start, which is also the journal of the create."""
+    """Write the keys of the first start, which is also the journal of the create.
+
+    Attributes:
+        withdraw: Whether its undo removes them; not once a member of the new cluster has a log.
+    """
 
     content: str = field(repr=False)
+    withdraw: bool
     name: ClassVar[str] = "write-bootstrap"
     title: ClassVar[str] = "write the keys of the first start"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Remove them: the next create may be one of other members."""
+        return (WithdrawBootstrap(self.host),) if self.withdraw else ()
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawBootstrap(_HostStep):
+    """Undo of writing the keys of the first start."""
+
+    name: ClassVar[str] = "withdraw-bootstrap"
+    title: ClassVar[str] = "remove the keys of the first start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +206,14 @@ class StartMember(_HostStep):
 
 
 @dataclass(frozen=True, slots=True)
+class EnableMember(_HostStep):
+    """Let the unit start when the host boots; nothing is restarted."""
+
+    name: ClassVar[str] = "enable-member"
+    title: ClassVar[str] = "start it at boot"
+
+
+@dataclass(frozen=True, slots=True)
 class HaltMember(_HostStep):
     """Stop a member that did not come up; part of putting back, itself not undone."""
 
@@ -199,10 +231,28 @@ class AwaitMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class PinCluster(_HostStep):
-    """Remember the new cluster's ID in the database."""
+    """Remember the new cluster's ID in the database.
 
+    Attributes:
+        withdraw: Whether its undo forgets it, as the members are withdrawn, too.
+    """
+
+    withdraw: bool
     name: ClassVar[str] = "pin-cluster"
     title: ClassVar[str] = "remember the cluster's ID"
+
+    @property
+    def undo(self) -> tuple[Step, ...]:
+        """Forget it."""
+        return (UnpinCluster(self.host),) if self.withdraw else ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnpinCluster(_HostStep):
+    """Undo of remembering the new cluster's ID."""
+
+    name: ClassVar[str] = "unpin-cluster"
+    title: ClassVar[str] = "forget the cluster's ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +261,26 @@ class FinishBootstrap(_HostStep):
 
     name: ClassVar[str] = "finish-bootstrap"
     title: ClassVar[str] = "mark the data, drop the keys of the first start"
+
+
+_UNDO = {
+    step.name: step
+    for step in (
+        SwitchGeneration,
+        UnpinCluster,
+        WithdrawBootstrap,
+        WithdrawGeneration,
+        WithdrawMember,
+        StartMember,
+        HaltMember,
+        AwaitMember,
+    )
+}
+
+
+def undo_from_json(text: str) -> tuple[Step, ...]:
+    """The steps that the journal keeps for putting one back."""
+    return tuple(
+        _UNDO[fields["name"]](**{key: fields[key] for key in fields if key != "name"})
+        for fields in json.loads(text)
+    )

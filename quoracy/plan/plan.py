@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 from quoracy.checks.verdict import Verdict
 
+Undoes = Literal["group", "all", "nothing"]
+
 
 class Step(Protocol):
     """One effect on one host (or on the controller, with an empty host)."""
@@ -76,23 +78,24 @@ class Plan:
 
     Attributes:
         operation: For example "etcd-deploy".
-        kind: What it amounts to.
+        kind: What it amounts to; "start" only starts stopped members, as they lie on disk.
         verdicts: What the checks found; any that stops makes this a plan that is not applied.
         changes: Every difference found, whether or not it may be applied.
         before: Steps before anything is changed: the backup.
         groups: In order. The cluster is looked at again after each.
-        whole: Whether a failure undoes all groups (a create) or the failing one alone (a roll).
+        undoes: What a failure puts back: the group that fails (a roll), all groups (a create), or
+            nothing (what puts back itself).
     """
 
     operation: str
     cluster: str
-    kind: Literal["create", "change", "nothing"]
+    kind: Literal["create", "change", "start", "rollback", "nothing"]
     title: str
     verdicts: tuple[Verdict, ...] = ()
     changes: tuple[Change, ...] = ()
     before: tuple[Step, ...] = ()
     groups: tuple[Group, ...] = ()
-    whole: bool = False
+    undoes: Undoes = "group"
 
     @property
     def refused(self) -> bool:
@@ -122,6 +125,7 @@ class Plan:
             "title": self.title,
             "digest": self.digest,
             "refused": self.refused,
+            "undoes": self.undoes,
             "verdicts": [
                 {
                     "status": v.status,

@@ -56,7 +56,7 @@ def download(url: str, *, timeout: float = TIMEOUT_SECONDS) -> Iterator[bytes]:
             raise _refused(error, url) from error
     except (OSError, http.client.HTTPException) as error:
         raise ReleaseError(
-            f"the download failed: {getattr(error, 'reason', None) or error!r}",
+            f"the download failed: {str(getattr(error, 'reason', None) or error) or repr(error)}",
             where=url,
             next_step="check the way there (DNS, proxy, TLS), or use a mirror or a directory",
         ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +49,17 @@ class ReleaseSource(Protocol):
             UsageError: The version or the architecture is not one.
         """
 
+    def is_here(self, version: str, arch: str) -> bool:
+        """Whether `fetch` needs no network for it."""
+
+    def checksum(self, version: str, arch: str) -> str:
+        """Return the published sha256 of the archive, which tells that the version exists.
+
+        Raises:
+            ReleaseError: There is none, or the source cannot be asked.
+            UsageError: The version or the architecture is not one.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class DirectorySource:
@@ -58,10 +71,30 @@ class DirectorySource:
         """Return the archive of the directory, in place."""
         name = archive_name(version, arch)
         archive = self.directory / name
-        checksums = self.directory / CHECKSUMS
-        try:
-            expected = find_checksum(checksums.read_bytes(), name, where=str(checksums))
+        with self._errors(name):
+            expected = self._published(name)
             verify(archive, expected, next_step="put a good copy of the archive there")
+        return Release(version=version, arch=arch, archive=archive, sha256=expected)
+
+    def is_here(self, version: str, arch: str) -> bool:  # noqa: ARG002  the protocol's
+        """A directory needs no network."""
+        return True
+
+    def checksum(self, version: str, arch: str) -> str:
+        """Return what the file of checksums says."""
+        name = archive_name(version, arch)
+        with self._errors(name):
+            return self._published(name)
+
+    def _published(self, name: str) -> str:
+        checksums = self.directory / CHECKSUMS
+        return find_checksum(checksums.read_bytes(), name, where=str(checksums))
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        """Say what is missing in the directory, or cannot be read."""
+        try:
+            yield
         except FileNotFoundError as error:
             raise ReleaseError(
                 "there is no such file",
@@ -71,10 +104,9 @@ class DirectorySource:
         except OSError as error:
             raise ReleaseError(
                 f"it cannot be read: {error.strerror}",
-                where=str(error.filename or archive),
+                where=str(error.filename or self.directory / name),
                 next_step="correct `release` of the cluster, or the permissions",
             ) from error
-        return Release(version=version, arch=arch, archive=archive, sha256=expected)
 
 
 def archive_name(version: str, arch: str) -> str:

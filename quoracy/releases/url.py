@@ -44,12 +44,23 @@ class UrlSource:
 
         One process downloads, others wait for it.
         """
-        archive = self._cache / f"v{version}" / archive_name(version, arch)
+        archive = self._archive(version, arch)
         with _cache_errors(archive):
             make_directory(archive.parent)
             with locked(archive.parent / ".lock"):
                 sha256 = self._cached(archive) or self._download(version, archive)
         return Release(version=version, arch=arch, archive=archive, sha256=sha256)
+
+    def is_here(self, version: str, arch: str) -> bool:
+        """Whether the archive was downloaded before."""
+        return _record(self._archive(version, arch)).exists()
+
+    def checksum(self, version: str, arch: str) -> str:
+        """Download the file of checksums and return what it says."""
+        return self._checksum(version, archive_name(version, arch))
+
+    def _archive(self, version: str, arch: str) -> Path:
+        return self._cache / f"v{version}" / archive_name(version, arch)
 
     def _cached(self, archive: Path) -> str | None:
         record = _record(archive)

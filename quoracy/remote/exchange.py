@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from quoracy.errors import CommandTimeout, HostUnreachable
 from quoracy.remote.channel import Channel
@@ -75,7 +75,7 @@ def started(
             where=where,
             next_step="look at what it left behind before running it again",
         ) from error
-    except broken as error:
+    except (broken, EOFError) as error:
         raise _lost(what, where) from error
     if _was_cut_off(channel):
         raise _lost(what, where)
@@ -147,7 +147,8 @@ class Exchange:
                 if not self._write(chunk[start : start + WRITE_BYTES]):
                     return
         if not self._channel.closed:
-            self._channel.shutdown_write()
+            with suppress(EOFError):  # as in `_write`
+                self._channel.shutdown_write()
 
     def _write(self, piece: bytes) -> bool:
         self._channel.settimeout(self._remaining())
@@ -155,7 +156,9 @@ class Exchange:
             self._channel.sendall(piece)
         except TimeoutError as error:
             raise DeadlinePassed from error
-        except OSError:  # "Socket is closed": the command is over, or the connection is
+        except (OSError, EOFError):
+            # "Socket is closed": the command is over, or the connection is; which of them, the exit
+            # code tells. paramiko's packetizer raises EOFError once the transport is closed.
             return False
         return True
 

@@ -2,83 +2,44 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from contextlib import suppress
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from quoracy.spec.etcd_keys import lint_extra_keys
+from quoracy.spec.fields import (
+    Address,
+    Bucket,
+    CpuQuota,
+    Directory,
+    ExtraValue,
+    HostName,
+    IpAddress,
+    LocalPath,
+    Login,
+    MemoryMax,
+    Misplaced,
+    Model,
+    Name,
+    Port,
+    Prefix,
+    Region,
+    Retention,
+    SecretRef,
+    Url,
+    Version,
+    within,
+)
 from quoracy.spec.host import SshTarget
 
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 MAX_MEMBERS = 7  # etcd's FAQ: more members cost write latency and win nothing.
-
-
-class Model(BaseModel):
-    """Base of the spec models: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _ip(value: str) -> str:
-    """One spelling per address, so that it compares with certificates and member lists."""
-    # A zone (fe80::1%eth0) may hold any characters, and no certificate can cover it.
-    if "%" not in value:
-        with suppress(ValueError):
-            return str(ipaddress.ip_address(value))
-    raise ValueError("must be an IP address without a zone: etcd listens on no names")
-
-
-def _address(value: str) -> str:
-    """An IP address in its canonical form, as certificates hold it, or a DNS name."""
-    with suppress(ValueError):
-        return _ip(value)
-    if len(value) > 253 or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", value):
-        raise ValueError("is neither an IP address nor a DNS name")
-    return value
-
-
-def _directory(value: str) -> str:
-    path = PurePosixPath(value)
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
-        raise ValueError("must be an absolute path at least two levels deep, without '..'")
-    if not re.fullmatch(r"[A-Za-z0-9._/-]+", value):
-        raise ValueError("may hold letters, digits, '.', '_', '-' and '/' only")
-    return str(path)
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-# Certificates name "<host>-server" as their subject, which has room for 64 characters.
-HostName = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=57
-    ),
-]
-_NUMBER = "(0|[1-9][0-9]{0,8})"
-Version = Annotated[str, StringConstraints(pattern=rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}$")]
-IpAddress = Annotated[str, AfterValidator(_ip)]
-Address = Annotated[str, AfterValidator(_address)]
-Directory = Annotated[str, AfterValidator(_directory)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-LocalPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
-SystemdValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9%._-]+$")]
 
 
 class Ssh(Model):
     """How hosts are reached; a host's own block wins over the cluster's, key by key."""
 
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = Field(
+    user: Login | None = Field(
         None, description="Login; anything but root needs passwordless sudo. Default: root."
     )
     port: Port | None = Field(None, description="TCP port of sshd. Default: 22.")
@@ -114,6 +75,12 @@ class Ports(Model):
 
     client: Port = Field(2379, description="Port for clients.")
     peer: Port = Field(2380, description="Port for the other members.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Ports:
+        if self.client == self.peer:
+            raise ValueError("ports.client and ports.peer must differ")
+        return self
 
 
 class TlsFiles(Model):
@@ -155,16 +122,18 @@ class EtcdSettings(Model):
     auto_compaction_mode: Literal["periodic", "revision"] | None = Field(
         None, description="Off by default, as in etcd (Kubernetes compacts by itself)."
     )
-    auto_compaction_retention: (
-        Annotated[str, StringConstraints(pattern=r"^[0-9]+[smh]?$")] | None
-    ) = Field(None, description="For example 8h (periodic) or 10000 (revision).")
-    snapshot_count: int | None = Field(None, ge=100, description="Default: that of the version.")
+    auto_compaction_retention: Retention | None = Field(
+        None, description="For example 8h (periodic) or 10000 (revision)."
+    )
+    snapshot_count: int | None = Field(
+        None, ge=100, le=100_000_000, description="Default: that of the version."
+    )
     metrics: Literal["basic", "extensive"] = "basic"
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     corruption_check: bool = Field(
         True, description="Compare the data with the other members before serving, at each start."
     )
-    extra: dict[str, Any] = Field(
+    extra: dict[str, ExtraValue] = Field(
         default_factory=dict,
         description="Further keys of etcd's configuration file, checked against the version.",
     )
@@ -172,11 +141,18 @@ class EtcdSettings(Model):
     @model_validator(mode="after")
     def _consistent(self) -> EtcdSettings:
         if self.election_timeout_ms < 5 * self.heartbeat_interval_ms:
-            raise ValueError(
-                "election_timeout_ms must be at least 5 x heartbeat_interval_ms (etcd refuses less)"
+            raise Misplaced(
+                "election_timeout_ms must be at least 5 x heartbeat_interval_ms (etcd refuses less)",
+                ("election_timeout_ms",),
             )
-        if (self.auto_compaction_mode is None) != (self.auto_compaction_retention is None):
+        mode, retention = self.auto_compaction_mode, self.auto_compaction_retention
+        if (mode is None) != (retention is None):
             raise ValueError("auto_compaction_mode and auto_compaction_retention go together")
+        if mode == "revision" and retention and not retention.isdigit():
+            raise Misplaced(
+                'must be a number of revisions like "10000" in this mode',
+                ("auto_compaction_retention",),
+            )
         return self
 
 
@@ -186,8 +162,8 @@ class SystemdTuning(Model):
     nice: int | None = Field(None, ge=-20, le=19)
     io_class: Literal["realtime", "best-effort", "idle"] | None = None
     io_priority: int | None = Field(None, ge=0, le=7)
-    memory_max: SystemdValue | None = Field(None, description="For example 8G.")
-    cpu_quota: SystemdValue | None = Field(None, description="For example 200%.")
+    memory_max: MemoryMax | None = Field(None, description="For example 8G.")
+    cpu_quota: CpuQuota | None = Field(None, description="For example 200%.")
     limit_nofile: int = Field(65536, ge=1024, le=1048576)
     start_timeout_s: int = Field(120, ge=10, le=3600, description="Seconds until ready.")
     stop_timeout_s: int = Field(30, ge=5, le=600, description="Seconds until killed.")
@@ -196,12 +172,12 @@ class SystemdTuning(Model):
 class S3Backup(Model):
     """A bucket; keys are references (env:NAME, file:/path, block:name), never the keys themselves."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] | None = None
-    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]*$")] = ""
-    region: str = "us-east-1"
-    access_key: Annotated[str, StringConstraints(pattern=r"^(env|file|block):.+$")]
-    secret_key: Annotated[str, StringConstraints(pattern=r"^(env|file|block):.+$")]
+    endpoint: Url | None = None
+    bucket: Bucket
+    prefix: Prefix = ""
+    region: Region = "us-east-1"
+    access_key: SecretRef
+    secret_key: SecretRef
 
 
 class Backup(Model):
@@ -222,9 +198,7 @@ class Backup(Model):
 class ReleaseSourceSpec(Model):
     """Where etcd's archives come from."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] | None = Field(
-        None, description="Base URL of a mirror. Default: upstream's."
-    )
+    url: Url | None = Field(None, description="Base URL of a mirror. Default: upstream's.")
     directory: LocalPath | None = Field(
         None, description="Directory of archives with a SHA256SUMS file, on the controller."
     )
@@ -236,13 +210,38 @@ class ReleaseSourceSpec(Model):
         return self
 
 
+def _hosts(hosts: tuple[EtcdHost, ...]) -> tuple[EtcdHost, ...]:
+    """One to seven different hosts; no address belongs to two of them."""
+    if not 1 <= len(hosts) <= MAX_MEMBERS:
+        raise ValueError(f"a cluster has 1 to {MAX_MEMBERS} hosts, this one {len(hosts)}")
+    _require_unique("name", ((host.name,) for host in hosts))
+    _require_unique("address", ((host.address,) for host in hosts))
+    _require_unique("peer address", ((host.peer,) for host in hosts))
+    _require_unique("address", ({host.address, host.peer} for host in hosts))
+    return hosts
+
+
+def _require_unique(what: str, values: Iterable[Iterable[str]]) -> None:
+    seen: set[str] = set()
+    for index, own in enumerate(values):
+        twice = seen.intersection(own)
+        if twice:
+            raise Misplaced(f"{what} {', '.join(sorted(twice))} is used more than once", (index,))
+        seen.update(own)
+
+
 class EtcdCluster(Model):
     """One etcd cluster, as its owner wants it."""
 
     kind: Literal["etcd"]
     name: Name
     version: Version
-    hosts: Annotated[tuple[EtcdHost, ...], Field(min_length=1, max_length=MAX_MEMBERS)]
+    # A length of the type would be judged, too, when one of the hosts is wrong, and told as 0.
+    hosts: Annotated[
+        tuple[EtcdHost, ...],
+        Field(strict=False, json_schema_extra={"minItems": 1, "maxItems": MAX_MEMBERS}),
+        AfterValidator(_hosts),
+    ]
     ssh: Ssh = Field(default_factory=Ssh)
     ports: Ports = Field(default_factory=Ports)
     tls: Tls = Field(default_factory=Tls)
@@ -254,18 +253,27 @@ class EtcdCluster(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> EtcdCluster:
-        if self.ports.client == self.ports.peer:
-            raise ValueError("ports.client and ports.peer must differ")
-        for what, values in (
-            ("name", [host.name for host in self.hosts]),
-            ("address", [host.address for host in self.hosts]),
-            ("peer address", [host.peer for host in self.hosts]),
-        ):
-            twice = sorted({value for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"hosts: {what} {', '.join(twice)} is used more than once")
-        lint_extra_keys(self.version, self.etcd.extra)
+        for key, value in self.etcd.extra.items():
+            try:
+                lint_extra_keys(self.version, {key: value})
+            except ValueError as error:
+                raise Misplaced(str(error), ("etcd", "extra", key)) from None
+        self._require_apart()
         return self
+
+    def _require_apart(self) -> None:
+        """Data, configuration and releases are changed and moved aside each by itself."""
+        places = {"data": self.data_dir, "config": self.config_dir, "bin": self.directories.bin}
+        own = {"wal": self.directories.wal} if self.directories.wal else {}
+        taken = places | ({"wal": self.wal_dir} if own else {})
+        for name, path in (places | own).items():
+            for other, directory in taken.items():
+                # The log may lie in the data directory, where etcd puts it by itself.
+                if name != other and within(path, directory) and (name, other) != ("wal", "data"):
+                    raise Misplaced(
+                        f"{path} ({name}) lies in {directory} ({other}); give each its own",
+                        ("directories", name),
+                    )
 
     @property
     def data_dir(self) -> str:

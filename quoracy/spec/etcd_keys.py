@@ -117,14 +117,19 @@ def lint_extra_keys(version: str, extra: Mapping[str, Any]) -> None:
     known = known_keys(version)
     for key, value in extra.items():
         if key in MANAGED:
-            raise ValueError(f"etcd.extra: {key} is set by {MANAGED[key]}")
+            raise ValueError(f"{key} is set by {MANAGED[key]}")
         if key not in known:
             other = f"experimental-{key}" if not key.startswith("experimental-") else key[13:]
             hint = f"; {version} calls it {other}" if other in known else ""
-            raise ValueError(f"etcd.extra: etcd {version} has no key {key!r}{hint}")
+            raise ValueError(f"etcd {version} has no key {key[:60]!r}{hint}")
         kind = known[key]
         # bool is an int in Python, and etcd dies on a bool where it wants a number.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ValueError(f"etcd.extra: {key} must be of type {kind.__name__}, not {value!r}")
+            raise ValueError(f"{key} must be of type {kind.__name__}, not {_short(value)}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise ValueError(f"etcd.extra: {key} must be a list of texts, not {value!r}")
+            raise ValueError(f"{key} must be a list of texts, not {_short(value)}")
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
+from typing import Literal
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from etcd_factories import NOW, authority, certificates, running, spec, wanted_certificates
 
-from quoracy.checks.certificates import WantedCertificates, check_certificates
+from quoracy.checks.certificates import WantedCertificates, check_certificates, check_given
 from quoracy.checks.verdict import Verdict
 from quoracy.pki.authority import Authority
 from quoracy.spec.etcd import EtcdCluster
@@ -128,3 +135,68 @@ def test_everything_is_told_of_uncompressed_ipv6_addresses_too() -> None:
     host = cluster.hosts[0]
     facts = replace(running(cluster, host), certificates=certificates(host))
     assert check_certificates(cluster, host, facts, wanted_certificates(), NOW) == []
+
+
+def given(**leaves: bytes) -> WantedCertificates:
+    """Given files of demo-1; those named replace good ones."""
+    pem = {role: certificates(HOST)[f"{role}.pem"] for role in ("peer", "server", "client")}
+    found = {("demo-1", role): content for role, content in {**pem, **leaves}.items()}
+    return WantedCertificates(ca=authority().cert_pem, given=found)
+
+
+def leaf(role: Literal["peer", "server", "client"], days: int = 0, life: int = 300) -> bytes:
+    made = NOW + timedelta(days=days)
+    names = [HOST.address, "127.0.0.1"]
+    return authority().issue(role, "demo-1", names, made, timedelta(days=life)).cert_pem
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason", "said"),
+    [
+        (given(server=leaf("server", -2, 1)), "CertificateExpired", "expired on 2026-11-20"),
+        (given(server=leaf("server", 2)), "CertificateNotYetValid", "is valid from 2026-11-23"),
+        (given(server=leaf("client")), "CertificatesDiffer", "may not be used for serverAuth"),
+        (given(server=b"nothing"), "CertificateUnreadable", "the server certificate: it is not"),
+        (replace(given(), ca=b"nothing"), "CertificateUnreadable", "tls.files.ca: it is not"),
+    ],
+)
+def test_given_files_are_judged_before_a_create(
+    wanted: WantedCertificates, reason: str, said: str
+) -> None:
+    (found,) = check_given(CLUSTER, wanted, NOW)
+    assert (found.reason, found.stops) == (reason, True)
+    assert said in found.message
+    assert found.next_step
+
+
+def test_a_client_certificate_needs_no_names_and_a_peer_needs_both_usages() -> None:
+    assert check_given(CLUSTER, given(), NOW) == []
+    (found,) = check_given(CLUSTER, given(peer=leaf("client")), NOW)
+    assert found.message == "the peer certificate may not be used for serverAuth"
+
+
+def test_a_given_ca_that_has_expired() -> None:
+    later = NOW + timedelta(days=3652)
+    found = check_given(CLUSTER, given(), later)
+    assert found[0].message.startswith("tls.files.ca expired on")
+
+
+def test_a_certificate_without_extended_usages_may_be_used_for_all() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "demo-1")])
+    names = [x509.IPAddress(ip_address(one)) for one in (HOST.address, "127.0.0.1")]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=300))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    pem = certificate.public_bytes(Encoding.PEM)
+    own = WantedCertificates(ca=pem, given={("demo-1", role): pem for role in ("peer", "client")})
+    assert check_given(CLUSTER, own, NOW) == []

@@ -13,9 +13,11 @@ from quoracy.commands.guard import (
     HELD,
     HOLD_SECONDS,
     LOCK_BUSY,
+    OWN_BUSY,
     Guard,
     guarded,
     released,
+    settled,
     state_dir,
 )
 
@@ -129,11 +131,14 @@ def test_the_lock_is_held_while_the_body_runs(machine: Machine) -> None:
         assert first.stdin is not None
         assert first.stdout is not None
         assert first.stdout.readline() == "in\n"
-        hasty = guarded(Guard("demo", A, 5), "echo acted\n").replace("flock -w 20", "flock -w 0")
-        assert machine.run(hasty).returncode == LOCK_BUSY
+        for holder, code in ((A, OWN_BUSY), (B, LOCK_BUSY)):
+            hasty = guarded(Guard("demo", holder, 5), "echo acted\n", wait_s=0)
+            assert machine.run(hasty).returncode == code
+        assert machine.run(settled("demo", 0)).returncode == 1
         first.stdin.write("\n")
         first.stdin.flush()
         assert first.stdout.readline() == "out\n"
+    assert machine.run(settled("demo", 0)).returncode == 0
     assert machine.act(A, 5) == 0
 
 
@@ -152,3 +157,28 @@ def test_standard_input_reaches_the_body(machine: Machine) -> None:
     text = machine.text(guarded(Guard("demo", A, 1), "cat\n"))
     done = subprocess.run(["sh", "-c", text], input=b"\0archive", capture_output=True, check=True)
     assert done.stdout == b"\0archive"
+
+
+def test_the_time_is_noted_again_at_the_end(machine: Machine) -> None:
+    """A start may take two minutes; whoever waits for the lock must not find the hold expired then."""
+    ages = f"echo {A} 5 1 > {machine.state}/fence\n"
+    for ending in ("", "exit 3\n", "false\n"):
+        machine.run(guarded(Guard("demo", A, 5), ages + ending))
+        assert machine.fence[:2] == [A, "5"]
+        assert abs(int(machine.fence[2]) - time.time()) < 100
+
+
+def test_the_exit_code_of_the_body_is_kept(machine: Machine) -> None:
+    assert machine.run(guarded(Guard("demo", A, 5), "exit 3\n")).returncode == 3
+
+
+def test_on_a_full_disk_only_who_is_known_already_may_act(machine: Machine) -> None:
+    machine.act(A, 5)
+    full = f"ulimit -f 0; trap '' XFSZ\n"  # no file can be written, as on a full disk
+    known = full + guarded(Guard("demo", A, 5), "echo acted\n")
+    assert (machine.run(known).returncode, machine.run(known).stdout) == (0, "acted\n")
+    machine.age(HOLD_SECONDS + 1)
+    other = machine.run(full + guarded(Guard("demo", B, 6), "echo acted\n"))
+    assert other.returncode != 0
+    assert other.stdout == ""
+    assert machine.fence[:2] == [A, "5"]

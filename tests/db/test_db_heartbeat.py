@@ -13,6 +13,7 @@ from quoracy.db.holder import this_process
 from quoracy.db.lease import EXPIRES_AFTER, get_lease, take_lease
 from quoracy.db.operations import NewOperation, get_operation, start_operation
 from quoracy.db.session import Database
+from quoracy.errors import HostUnreachable
 
 OFTEN = timedelta(milliseconds=5)
 
@@ -116,3 +117,67 @@ def test_a_lost_lease_is_told_and_ends_the_beats(db: Database) -> None:
         eventually(lambda: heartbeat.lost)
         eventually(lambda: "lease demo" not in threads())
     assert heartbeat.failures == []
+
+
+def test_the_second_duty_is_done_after_each_beat_and_not_after_the_block(db: Database) -> None:
+    fence, done = held_lease(db), []
+    with Heartbeat(
+        db, "demo", this_process(), fence, every=OFTEN, also=lambda: done.append(last_beat(db))
+    ):
+        eventually(lambda: len(done) >= 3)
+        assert "claim demo" in threads()
+    assert "claim demo" not in threads()
+    assert done == sorted(done)
+
+
+def test_a_second_duty_that_hangs_delays_no_beat(db: Database) -> None:
+    fence, free, calls = held_lease(db), threading.Event(), []
+
+    def slow() -> None:
+        calls.append(threading.current_thread().name)
+        free.wait()
+
+    with Heartbeat(db, "demo", this_process(), fence, every=OFTEN, also=slow):
+        eventually(lambda: len(calls) == 1)
+        for _ in range(3):
+            before = last_beat(db)
+            eventually(lambda before=before: last_beat(db) > before)
+        assert calls == ["claim demo"]
+        free.set()
+        eventually(lambda: len(calls) > 1)
+
+
+def test_a_second_duty_that_fails_is_remembered_and_tried_again(db: Database) -> None:
+    fence, errors = held_lease(db), [HostUnreachable("it is away", where="etcd-1"), KeyError("x")]
+
+    def fail() -> None:
+        raise errors[len(heartbeat.failures) % 2]
+
+    with Heartbeat(db, "demo", this_process(), fence, every=OFTEN, also=fail) as heartbeat:
+        eventually(lambda: len(heartbeat.failures) >= 3)
+        before = last_beat(db)
+        eventually(lambda: last_beat(db) > before)
+    assert heartbeat.failures[:3] == ["etcd-1: it is away", "KeyError: 'x'", "etcd-1: it is away"]
+    assert [text.split(" (")[0] for text in heartbeat.trouble] == heartbeat.failures[:2]
+
+
+def test_the_second_duty_goes_on_while_the_database_is_away(db: Database) -> None:
+    fence, done = held_lease(db), []
+    with Heartbeat(
+        db, "demo", this_process(), fence, every=OFTEN, also=lambda: done.append(1)
+    ) as heartbeat:
+        rename(db, "leases", "away")
+        eventually(lambda: len(heartbeat.failures) >= 2)
+        before = len(done)
+        eventually(lambda: len(done) > before)
+        rename(db, "away", "leases")
+
+
+def test_the_second_duty_ends_when_the_lease_is_lost(db: Database) -> None:
+    fence = held_lease(db)
+    with Heartbeat(db, "demo", this_process(), fence, every=OFTEN, also=lambda: None) as heartbeat:
+        held_lease(db, db.now() + 2 * EXPIRES_AFTER)
+        eventually(lambda: "claim demo" not in threads())
+        assert heartbeat.trouble == (
+            f"demo: the lease with number {fence} was lost to someone else",
+        )

@@ -13,7 +13,18 @@ from typing import Any
 import pytest
 
 from quoracy.db.holder import Holder, this_process
-from quoracy.db.lease import beat, get_lease, release_lease, take_lease
+from quoracy.db.lease import (
+    EXPIRES_AFTER,
+    beat,
+    break_lease,
+    get_lease,
+    lease_state,
+    list_leases,
+    release_lease,
+    take_lease,
+)
+from quoracy.db.models import Lease
+from quoracy.db.operations import NewOperation, end_operation, get_operation, start_operation
 from quoracy.db.session import Database, open_database
 from quoracy.errors import LeaseHeld, Refused
 
@@ -223,3 +234,116 @@ def test_of_eight_threads_one_takes_the_lease(db: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(run, range(8)))
     assert winners(outcomes) == [[1]] * ROUNDS
+
+
+def broken(db: Database, now: datetime, looked_at: Lease | None = None) -> bool:
+    lease = looked_at or next(iter(list_leases(db)))
+    return break_lease(db, lease, by="eve on ops2", here=this_process(), now=now)
+
+
+def begun(db: Database, now: datetime, operation: str = "op-1") -> None:
+    """The journal of an operation that runs."""
+    told = {"kind": "etcd-deploy", "title": "t", "holder": "h", "requested_by": "ann"}
+    start_operation(
+        db,
+        NewOperation(
+            id=operation, cluster="demo", origin="terminal", plan="{}", plan_digest="0", **told
+        ),
+        now=now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("holder", "late", "state"),
+    [
+        (ELSEWHERE, timedelta(), "live"),
+        (ELSEWHERE, EXPIRES_AFTER, "live"),
+        (ELSEWHERE, EXPIRES_AFTER + timedelta(microseconds=1), "expired"),
+        ("dead", timedelta(), "process gone"),
+        ("dead", 2 * EXPIRES_AFTER, "process gone"),
+        ("here", timedelta(), "live"),
+        ("here", 2 * EXPIRES_AFTER, "expired"),
+    ],
+)
+def test_only_a_lease_that_is_not_live_can_be_broken(
+    db: Database, now: datetime, holder: Holder | str, late: timedelta, state: str
+) -> None:
+    chosen = {"dead": dead_here(), "here": this_process()}.get(str(holder), holder)
+    assert isinstance(chosen, Holder)
+    take(db, now, chosen, "op-1")
+    begun(db, now)
+    (lease,) = list_leases(db)
+    assert lease_state(lease, this_process(), now + late) == state
+    assert broken(db, now + late) == (state != "live")
+    operation = get_operation(db, "op-1")
+    assert (operation.outcome, get_lease(db, "demo") is None) == (
+        (None, False) if state == "live" else ("failed", True)
+    )
+
+
+def test_breaking_keeps_the_number_and_tells_the_journal_who_did_it_and_why(
+    db: Database, now: datetime
+) -> None:
+    take(db, now, ELSEWHERE, "op-1", least_fence=6)
+    begun(db, now)
+    later = now + 2 * EXPIRES_AFTER
+    assert broken(db, later)
+    operation = get_operation(db, "op-1")
+    assert (operation.state, operation.outcome, operation.ended_at) == ("ended", "failed", later)
+    assert operation.error == (
+        "eve on ops2 broke its lease at 2026-11-20 03:02:00 UTC: "
+        "its last beat was at 2026-11-20 03:00:00 UTC"
+    )
+    (lease,) = list_leases(db)
+    assert (lease.holder, lease.fence, lease_state(lease, this_process(), later)) == (
+        None,
+        7,
+        "free",
+    )
+    assert not broken(db, later)
+    assert not beat(db, "demo", ELSEWHERE, 7, later)
+    assert take(db, later) == 8
+
+
+def test_a_holder_that_woke_up_since_it_was_looked_at_keeps_its_lease(
+    db: Database, now: datetime
+) -> None:
+    take(db, now, ELSEWHERE, "op-1")
+    begun(db, now)
+    later, (looked_at,) = now + 2 * EXPIRES_AFTER, list_leases(db)
+    assert beat(db, "demo", ELSEWHERE, 1, later)
+    assert not broken(db, later, looked_at)
+    assert get_operation(db, "op-1").state == "running"
+
+
+@pytest.mark.parametrize("again", [OTHER, "dead"])
+def test_a_lease_that_changed_hands_since_it_was_looked_at_is_not_broken(
+    db: Database, now: datetime, again: Holder | str
+) -> None:
+    dead = dead_here()
+    take(db, now, dead, "op-1")
+    (looked_at,) = list_leases(db)
+    later = now + 2 * EXPIRES_AFTER
+    take(db, later, dead if again == "dead" else OTHER, "op-2")
+    begun(db, later, "op-2")
+    assert not broken(db, later, looked_at)
+    assert get_operation(db, "op-2").state == "running"
+
+
+def test_an_operation_that_ended_by_itself_keeps_its_outcome(db: Database, now: datetime) -> None:
+    take(db, now, dead_here(), "op-1")
+    begun(db, now)
+    assert end_operation(db, "op-1", "rolled_back", now=now)
+    assert broken(db, now)
+    assert get_operation(db, "op-1").outcome == "rolled_back"
+
+
+def test_of_many_who_break_at_once_one_does(url: str, now: datetime) -> None:
+    db = open_database(url)
+    take(db, now, dead_here(), "op-1")
+    begun(db, now)
+    (lease,) = list_leases(db)
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: broken(db, now, lease), range(8)))
+    db.close()
+    assert sorted(told) == [False] * 7 + [True]

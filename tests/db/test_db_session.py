@@ -115,7 +115,7 @@ def test_an_sqlite_file_is_private_and_written_ahead(tmp_path: Path, now: dateti
         mode = session.connection().execute(text("PRAGMA journal_mode")).scalar()
         foreign_keys = session.connection().execute(text("PRAGMA foreign_keys")).scalar()
         busy = session.connection().execute(text("PRAGMA busy_timeout")).scalar()
-    assert (mode, foreign_keys, busy) == ("wal", 1, 30_000)
+    assert (mode, foreign_keys, busy) == ("wal", 1, 10_000)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {"q.db": 0o600, "q.db-wal": 0o600, "q.db-shm": 0o600}
     db.close()

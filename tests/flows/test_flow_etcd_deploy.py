@@ -44,9 +44,12 @@ def test_every_field_of_the_form_is_described() -> None:
         "version",
         "deploy_option",
         "dry_run",
+        "plan_id",
         "options",
         "DeployOptions.allow_downtime",
         "DeployOptions.allow_bad_version",
+        "DeployOptions.pause_after_first",
+        "DeployOptions.approved",
     }
     lacking = {name: field for name, field in fields.items() if not field.get("description")}
     # The form shows a model's own description; Prefect drops the one of its parameter.

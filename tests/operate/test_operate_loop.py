@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,10 +16,20 @@ from sqlalchemy import text
 from quoracy.checks.verdict import failed
 from quoracy.db.operations import NewOperation, end_operation, start_operation, steps_of
 from quoracy.db.session import Database, open_database
-from quoracy.errors import LeaseHeld, PlanChanged, Refused, RollbackFailed, RolledBack, StepFailed
+from quoracy.errors import (
+    LeaseHeld,
+    NotApproved,
+    PlanChanged,
+    Refused,
+    RollbackFailed,
+    RolledBack,
+    StepFailed,
+    Stopped,
+)
+from quoracy.operate.interrupt import ask_to_stop, stop_asked, stop_on_ctrl_c
 from quoracy.operate.journal import Journal
 from quoracy.operate.loop import carry_out
-from quoracy.plan.plan import Group, Plan, Step
+from quoracy.plan.plan import Group, Plan, Step, Undoes
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -44,8 +56,8 @@ def member(host: str, *, stops_voter: bool = True) -> Group:
     return Group(host, host, steps, stops_voter=stops_voter)
 
 
-def plan_of(*groups: Group, whole: bool = False, before: tuple[Step, ...] = ()) -> Plan:
-    return Plan("test", "demo", "change", "try it", groups=groups, whole=whole, before=before)
+def plan_of(*groups: Group, undoes: Undoes = "group", before: tuple[Step, ...] = ()) -> Plan:
+    return Plan("test", "demo", "change", "try it", groups=groups, undoes=undoes, before=before)
 
 
 @dataclass
@@ -59,6 +71,9 @@ class Fake:
     acts: list[str] = field(default_factory=list)
     entered: list[str] = field(default_factory=list)
     barrier: threading.Barrier | None = None
+    asks: bool = False
+    declines: bool = False
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def look(self) -> Plan:
         if self.looks:
@@ -84,6 +99,14 @@ class Fake:
     def enter(self, group: Group, body: Callable[[], None]) -> None:
         self.entered.append(group.title)
         body()
+
+    def approve(self, done: Group, left: tuple[Group, ...]) -> bool:
+        if not self.asks:
+            return False
+        self.asked.append((done.title, [group.title for group in left]))
+        if self.declines:
+            raise NotApproved("not approved")
+        return True
 
 
 @pytest.fixture
@@ -213,7 +236,7 @@ def test_a_failed_putting_back_is_another_outcome(db: Database) -> None:
 def test_a_create_undoes_all_hosts_newest_first(db: Database) -> None:
     prepare = Group("prepare", "", (Do("a", "p", "-p"), Do("b", "p", "-p")))
     form = Group("form", "", (Do("a", "f", "-f"), Do("b", "f", "-f")))
-    work = Fake(plan_of(prepare, form, whole=True))
+    work = Fake(plan_of(prepare, form, undoes="all"))
     work.failing[("b", "f")] = StepFailed("no")
     with pytest.raises(RolledBack):
         run(db, work)
@@ -228,19 +251,19 @@ def test_nothing_to_put_back_is_a_plain_failure(db: Database) -> None:
     assert not isinstance(raised.value, RolledBack | RollbackFailed)
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_who_lost_the_lease_puts_nothing_back(db: Database, whole: bool) -> None:
-    work = Fake(plan_of(member("a"), whole=whole))
+@pytest.mark.parametrize("undoes", ["group", "all", "nothing"])
+def test_who_lost_the_lease_puts_nothing_back(db: Database, undoes: Undoes) -> None:
+    work = Fake(plan_of(member("a"), undoes=undoes))
     work.failing[("a", "switch")] = LeaseHeld("another one acts")
     with pytest.raises(LeaseHeld):
         run(db, work)
     assert work.acts[-1] == "a switch"
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_lost_lease_beside_another_failure_puts_nothing_back(db: Database, whole: bool) -> None:
+@pytest.mark.parametrize("undoes", ["group", "all", "nothing"])
+def test_a_lost_lease_beside_another_failure_puts_nothing_back(db: Database, undoes: Undoes) -> None:
     both = Group("both", "", (Do("a", "x", "-x"), Do("b", "x", "-x")), parallel=True)
-    work = Fake(plan_of(both, whole=whole))
+    work = Fake(plan_of(both, undoes=undoes))
     work.failing = {("a", "x"): StepFailed("no"), ("b", "x"): LeaseHeld("another one acts")}
     with pytest.raises(LeaseHeld):
         run(db, work)
@@ -284,3 +307,82 @@ def test_putting_back_goes_on_without_a_journal(db: Database) -> None:
         carry_out(work.plan, work, journal)
     assert work.acts[-2:] == ["a switch-back", "a start"]
     assert journal.unwritten
+
+
+def test_after_each_group_there_is_a_question_and_a_new_look(db: Database) -> None:
+    whole = plan_of(member("a"), member("b"))
+    changed = plan_of(member("b"), member("c"))
+    work = Fake(whole, looks=[whole, plan_of(member("b")), changed], asks=True)
+    with pytest.raises(PlanChanged, match="new: c stop"):
+        run(db, work)
+    assert work.asked == [("a", ["b"])]
+    assert work.acts[-1] == "a wait"
+
+
+def test_what_is_not_approved_is_left_as_it_was(db: Database) -> None:
+    work = Fake(plan_of(member("a"), member("b")), asks=True, declines=True)
+    with pytest.raises(NotApproved):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch", "a wait"]
+
+
+def test_ctrl_c_once_finishes_the_member_and_stops(db: Database) -> None:
+    said: list[str] = []
+    work = Fake(plan_of(member("a"), member("b"), member("c")))
+    interrupts(work, "stop", times=1)
+    with stop_on_ctrl_c(said.append), pytest.raises(Stopped, match="left as they were: b, c"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch", "a wait"]
+    assert len(said) == 1
+    assert not stop_asked()
+
+
+def test_ctrl_c_twice_puts_the_member_back(db: Database) -> None:
+    said: list[str] = []
+    work = Fake(plan_of(member("a"), member("b")))
+    interrupts(work, "switch", times=2)
+    with stop_on_ctrl_c(said.append), pytest.raises(RolledBack, match="interrupted by Keyboard"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back", "a start"]
+    assert len(said) == 2
+
+
+def interrupts(work: Fake, name: str, *, times: int) -> None:
+    """Press Ctrl-C while the step of that name is under way."""
+    applied = work.apply
+
+    def apply(step: Step) -> str:
+        told = applied(step)
+        if step.name == name:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return told
+
+    work.apply = apply  # type: ignore[method-assign]
+
+
+def test_a_stop_that_was_asked_for_before_changes_nothing(db: Database) -> None:
+    work = Fake(plan_of(member("a"), before=(Do("a", "backup"),)))
+    with stop_on_ctrl_c(lambda _: None):
+        ask_to_stop()
+        with pytest.raises(Stopped):
+            run(db, work)
+    assert work.acts == ["a backup"]
+
+
+def test_what_puts_back_is_not_itself_put_back(db: Database) -> None:
+    work = Fake(plan_of(member("a"), undoes="nothing"))
+    work.failing[("a", "switch")] = StepFailed("no", where="a")
+    with pytest.raises(RollbackFailed, match="putting back failed: no"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch"]
+
+
+def test_the_journal_keeps_how_each_step_is_put_back(db: Database) -> None:
+    last = replace(member("b"), kept_after="switch")
+    run(db, Fake(plan_of(member("a"), last)))
+    undo = {(row.host, row.name): json.loads(row.undo) for row in steps_of(db, "op")}
+    assert undo["a", "stop"] == [{"name": "start", "host": "a", "back": ""}]
+    assert undo["a", "wait"] == []
+    # After its last step that could be put back there is no way back, for a later process either.
+    assert undo["b", "stop"] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from argv_sampler import ArgvSampler
-from scenario_site import Site
+from scenarios.scenario_site import Site
 
 from quoracy.lab.lab import Lab
 
@@ -50,3 +50,13 @@ def created(make_site: MakeSite) -> tuple[Site, ArgvSampler]:
 def site(created: tuple[Site, ArgvSampler]) -> Site:
     """A cluster of three on the lab's first hosts: etcd 3.4.23 until it is upgraded."""
     return created[0]
+
+
+@pytest.fixture
+def settled(site: Site) -> Iterator[None]:
+    """Each test begins and ends with the spec as it runs, and three healthy members."""
+    site.back()
+    yield
+    site.back()
+    site.require_healthy()
+    assert site.plan().kind == "nothing"

@@ -1,33 +1,43 @@
-"""One cluster of the scenarios: asked for through the library loop, judged from outside of it."""
+"""One cluster of the scenarios on real hosts: asked for through the library loop, judged from outside of it."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from quoracy.db.clusters import get_cluster
-from quoracy.db.session import open_database
-from quoracy.effects.clusters import record_cluster
-from quoracy.effects.etcd_deploy import EtcdDeploy, Wanted, open_etcd_deploy
-from quoracy.home import Home, load_home
+from scenarios.controller_site import ASKED, MIDDLE, NEW, OLD, ControllerSite
+from scenarios.plan_reading import advice, members, reasons, step_names, stored_files, warnings
+from scenarios.real_watch import RealWatch
+
 from quoracy.lab.gateway import ClientFiles
 from quoracy.lab.lab import Lab
 from quoracy.lab.watch import File, Process, Watch
-from quoracy.operate.run import Asked, Report
+from quoracy.lab.writer import Writer
 from quoracy.pki.authority import Authority
-from quoracy.plan.plan import Plan, Step
-from quoracy.spec.etcd import EtcdCluster
 
-ASKED = Asked(by="tester", origin="terminal on scenarios")
-OLD, MIDDLE, NEW = "3.4.23", "3.5.16", "3.5.30"
+__all__ = [
+    "ASKED",
+    "MIDDLE",
+    "NEW",
+    "OLD",
+    "Site",
+    "advice",
+    "members",
+    "reasons",
+    "step_names",
+    "stored_files",
+    "warnings",
+]
 CHILD = Path(__file__).with_name("deploy_process.py")
 
 
@@ -39,37 +49,19 @@ class Traces:
     processes: Mapping[str, Process]
 
 
-@dataclass(slots=True)
-class Site:
-    """A cluster on hosts of the lab, and a controller of its own (home and SQLite database).
+class Site(ControllerSite):
+    """A cluster on hosts of the lab."""
 
-    Args:
-        place: Directory of the controller; made when missing.
-        hosts: Names of the lab's hosts that the spec names.
-    """
-
-    lab: Lab
-    place: Path
-    name: str
-    hosts: tuple[str, ...]
-    version: str = OLD
-    settings: dict[str, Any] = field(default_factory=dict)
-    deployed: tuple[str, dict[str, Any]] = ("", {})
-
-    @property
-    def home(self) -> Home:
-        """The controller's home."""
-        return load_home({"QUORACY_HOME": str(self.place / "home"), "HOME": str(self.place)})
-
-    @property
-    def backups(self) -> Path:
-        """The directory store, unless the settings name another."""
-        return self.place / "backups"
-
-    @property
-    def cluster(self) -> EtcdCluster:
-        """The spec as it was applied last."""
-        return EtcdCluster.model_validate(self._spec())
+    def __init__(
+        self,
+        lab: Lab,
+        place: Path,
+        name: str,
+        hosts: tuple[str, ...],
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        ControllerSite.__init__(self, place=place, name=name, hosts=hosts, settings=settings or {})
+        self.lab = lab
 
     @property
     def watch(self) -> Watch:
@@ -82,12 +74,9 @@ class Site:
         port = self.cluster.ports.client
         return [f"https://{self.lab.host(name).address}:{port}" for name in self.hosts]
 
-    def _spec(self) -> dict[str, Any]:
+    def world_spec(self) -> dict[str, Any]:
         lab = self.lab
         return {
-            "kind": "etcd",
-            "name": self.name,
-            "version": self.version,
             "ssh": {
                 "user": "root",
                 "key_file": str(lab.key_file),
@@ -95,64 +84,24 @@ class Site:
             },
             "hosts": [{"name": name, "address": lab.host(name).address} for name in self.hosts],
             "release": {"directory": str(lab.archives)},
-            "backup": {"directory": str(self.backups)},
-            **self.settings,
         }
 
-    def apply(self, *, version: str | None = None, **settings: Any) -> EtcdCluster:
-        """Record the spec with other top-level keys, as `quoracy cluster apply` does; None drops one."""
-        self.version = version or self.version
-        for key, value in settings.items():
-            self.settings.pop(key, None) if value is None else self.settings.update({key: value})
-        cluster = self.cluster
-        db = open_database(self.home.database_url)
-        try:
-            record_cluster(db, cluster)
-        finally:
-            db.close()
-        return cluster
+    def host_entry(self, number: int) -> dict[str, str]:
+        host = self.lab.hosts[number - 1]
+        return {"name": host.name, "address": host.address}
 
-    def back(self) -> None:
-        """Apply the spec that was deployed last again."""
-        self.version, settings = self.deployed
-        self.settings = dict(settings)
-        self.apply()
-
-    def plan(self, **wanted: Any) -> Plan:
-        """What etcd-deploy would do."""
-        with open_etcd_deploy(Wanted(self.name, **wanted), self.home) as deploy:
-            return deploy.plan()
-
-    def deploy(
-        self, *, before_step: Callable[[Step, EtcdDeploy], None] | None = None, **wanted: Any
-    ) -> Report:
-        """Run etcd-deploy in this process; `before_step` is called right before each step acts."""
-        with open_etcd_deploy(Wanted(self.name, **wanted), self.home) as deploy:
-            if before_step is not None:
-                carry_out, told = deploy.apply_step, before_step
-
-                def apply_step(step: Step, site: Any) -> str:
-                    told(step, deploy)
-                    return carry_out(step, site)
-
-                deploy.apply_step = apply_step
-            report = deploy.run(deploy.plan(), ASKED)
-            if report.outcome == "done":
-                self.deployed = self.version, dict(self.settings)
-            return report
+    def another_controller(self, place: Path) -> Site:
+        other = Site(self.lab, place, self.name, self.hosts, settings=dict(self.settings))
+        shutil.copytree(self.home.pki, other.home.pki)
+        return other
 
     def deploy_killed(self, step: str, host: str, when: str) -> list[str]:
-        """Run etcd-deploy in a child process that is killed by SIGKILL at a step.
-
-        Returns:
-            The steps that it began, as "host step".
-        """
+        """Run etcd-deploy in a child process that is killed `before`, `during` or `after` a step."""
         child = self._child({"step": step, "host": host, "when": when})
         assert child.returncode == -9, (child.returncode, child.stdout, child.stderr)
         return child.stdout.splitlines()
 
     def deploy_elsewhere(self) -> str:
-        """Run etcd-deploy in another process; what it printed: its steps and how it ended."""
         return self._child({}).stdout
 
     def _child(self, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -169,6 +118,8 @@ class Site:
             check=False,
             timeout=120,
         )
+
+    # ------------------------------------------------------------------ past the product
 
     def shell(self, host: str, script: str) -> str:
         """Output of a script on a host, past SSH; fails when it exits non-zero."""
@@ -195,7 +146,6 @@ class Site:
         return json.loads(self.shell(host, shlex.join(call)))
 
     def leader(self) -> str:
-        """Host of the leader, as the members tell it."""
         statuses = self.etcdctl(self.hosts[0], "endpoint", "status")
         leaders = {entry["Status"]["leader"] for entry in statuses}
         assert len(leaders) == 1, statuses
@@ -209,23 +159,38 @@ class Site:
         return name
 
     def versions(self) -> dict[str, str]:
-        """Version that each member runs, by host."""
         statuses = self.etcdctl(self.hosts[0], "endpoint", "status")
         by_endpoint = dict(zip(self.endpoints, self.hosts, strict=True))
         return {by_endpoint[e["Endpoint"]]: e["Status"]["version"] for e in statuses}
 
     def require_healthy(self) -> None:
-        """All members serve linearizable reads, and are the hosts of the spec."""
         health = self.etcdctl(self.hosts[0], "endpoint", "health")
         assert len(health) == len(self.hosts), health
         assert all(entry["health"] for entry in health), health
         members = self.etcdctl(self.hosts[0], "member", "list")["members"]
         assert sorted(member["name"] for member in members) == sorted(self.hosts)
 
+    def starts(self) -> dict[str, object]:
+        return dict(self.watch.restarts())
+
     def traces(self) -> Traces:
-        """What a change would leave behind."""
         watch = self.watch
         return Traces(watch.files(), watch.restarts())
+
+    def current(self) -> dict[str, str]:
+        unit = f"/etc/systemd/system/{self.cluster.unit}"
+        return self.everywhere(f"readlink {self.cluster.config_dir}/current; sha256sum < {unit}")
+
+    @contextmanager
+    def watched(self, *, load: bool = False) -> Iterator[RealWatch]:
+        watch = RealWatch(self.watch, self.watch.now_us())
+        if load:
+            with Writer(self.endpoints, self.client(), rate=100.0) as writer:
+                yield watch
+                watch.written = writer.stop()
+                watch.lost = writer.lost_writes(watch.written)
+        else:
+            yield watch
 
     def client(self) -> ClientFiles:
         """A client certificate of the cluster's CA, made beside the product's own."""
@@ -238,13 +203,22 @@ class Site:
             path.write_bytes(content)
         return ClientFiles(*map(str, paths))
 
-    def pinned_id(self) -> str | None:
-        """The cluster ID that the database remembers."""
-        db = open_database(self.home.database_url)
-        try:
-            return get_cluster(db, self.name).cluster_id
-        finally:
-            db.close()
+    # ------------------------------------------------------------------ what happens to the hosts
+
+    def stop(self, *hosts: str) -> None:
+        for host in hosts:
+            self.shell(host, f"systemctl stop {self.cluster.unit}")
+
+    def kill(self, host: str) -> None:
+        self.shell(host, f"kill -KILL $(systemctl show -P MainPID {self.cluster.unit})")
+
+    def break_release(self, host: str, version: str) -> None:
+        binary = f"{self.cluster.release_dir(version)}/etcd"
+        self.shell(host, f"cp -a {binary} {binary}.kept && printf '#!/bin/false\\n' > {binary}")
+
+    def mend_release(self, host: str, version: str) -> None:
+        binary = f"{self.cluster.release_dir(version)}/etcd"
+        self.shell(host, f"mv -f {binary}.kept {binary}")
 
     def raze(self) -> None:
         """Take everything of the cluster off the hosts; releases of others stay."""
@@ -256,33 +230,3 @@ class Site:
             f" 2>/dev/null; rm -rf /etc/systemd/system/{cluster.unit} {shlex.join(paths)}"
             f" {cluster.data_dir}.aside-*; systemctl daemon-reload"
         )
-
-
-def stored_files(directory: Path) -> dict[str, int]:
-    """Modification time (nanoseconds) of every snapshot in a directory store, by path."""
-    return {str(p): p.stat().st_mtime_ns for p in directory.rglob("*.db")}
-
-
-def reasons(plan: Plan) -> set[str]:
-    """Reasons of all verdicts that stop."""
-    return {verdict.reason for verdict in plan.verdicts if verdict.stops}
-
-
-def warnings(plan: Plan) -> set[str]:
-    """Reasons of the verdicts that do not stop."""
-    return {verdict.reason for verdict in plan.verdicts if not verdict.stops}
-
-
-def advice(plan: Plan) -> str:
-    """What the user is told to do next, of the verdicts that stop or warn."""
-    return "\n".join(verdict.next_step for verdict in plan.verdicts if verdict.next_step)
-
-
-def step_names(plan: Plan, host: str = "") -> list[str]:
-    """The plan's steps in order, of one host when it is given."""
-    return [step.name for _, step in plan.steps if host in ("", step.host)]
-
-
-def members(plan: Plan) -> Sequence[str]:
-    """The members that the plan works on one by one, in order."""
-    return [group.member for group in plan.groups if group.member]

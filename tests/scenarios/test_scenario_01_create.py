@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from scenario_site import OLD, Site, members, step_names, stored_files
+from scenarios.scenario_site import OLD, Site
+from scenarios.shared_change import AgainScenario
 
 from quoracy.lab.gateway import ClientFiles, Gateway
-from quoracy.lab.watch import overlaps
 from quoracy.pki.authority import Authority
 
 pytestmark = pytest.mark.lab
@@ -160,67 +160,22 @@ def test_no_secret_was_in_argv_environment_or_logs(created) -> None:
         assert not [needle for needle in needles if needle.decode() in journal]
 
 
-def test_a_second_deploy_touches_nothing(site: Site) -> None:
-    before, snapshots = site.traces(), stored_files(site.backups)
-    report = site.deploy()
-    assert report.outcome == "nothing_to_do"
-    assert report.plan.kind == "nothing"
-    after = site.traces()
-    assert after.files == before.files
-    assert all(len(files) > 10 for files in after.files.values())
-    assert after.processes == before.processes
-    assert stored_files(site.backups) == snapshots
+class TestAgain(AgainScenario):
+    """Again, on real hosts: each change is seen in the processes."""
 
+    def test_files_were_compared(self, site: Site) -> None:
+        assert all(len(files) > 10 for files in site.watch.files().values())
 
-def roll(site: Site) -> None:
-    """Deploy a change, and require three restarts one by one, leader last, backup first."""
-    leader, before = site.leader(), site.watch.restarts()
-    since, snapshots = site.watch.now_us(), stored_files(site.backups)
-    report = site.deploy()
-    assert report.outcome == "done"
-    downs = site.watch.down_intervals(since)
-    assert sorted(down.member for down in downs) == sorted(site.hosts)
-    assert downs[-1].member == leader == members(report.plan)[-1]
-    assert overlaps(downs) == ()
-    assert len(site.watch.leader_changes(since)) <= 1
-    (new,) = stored_files(site.backups).keys() - snapshots.keys()
-    assert stored_files(site.backups)[new] // 1000 < downs[0].stopped_us
-    after = site.watch.restarts()
-    assert all(before[host].invocation != after[host].invocation for host in site.hosts)
-    assert all(process.restarts == 0 for process in after.values())
-    site.require_healthy()
-    assert site.deploy().outcome == "nothing_to_do"
+    def test_the_processes_have_the_changed_settings(self, site: Site) -> None:
+        for told in site.everywhere(
+            'journalctl -u etcd-scene -o cat --no-pager | grep -o \'"heartbeat-interval":"[0-9a-z]*"\' | tail -n 1'
+        ).values():
+            assert told == '"heartbeat-interval":"120ms"\n'
+        for told in site.everywhere(
+            "cut -d' ' -f19 /proc/$(systemctl show -P MainPID etcd-scene)/stat"
+        ).values():
+            assert told == "5\n"
 
-
-def test_a_changed_setting_restarts_three_members_leader_last(site: Site) -> None:
-    site.apply(etcd={"heartbeat_interval_ms": 120})
-    roll(site)
-    for told in site.everywhere(
-        'journalctl -u etcd-scene -o cat --no-pager | grep -o \'"heartbeat-interval":"[0-9a-z]*"\' | tail -n 1'
-    ).values():
-        assert told == '"heartbeat-interval":"120ms"\n'
-
-
-def test_changed_systemd_tuning_restarts_three_members(site: Site) -> None:
-    site.apply(systemd={"nice": 5})
-    roll(site)
-    for told in site.everywhere(
-        "cut -d' ' -f19 /proc/$(systemctl show -P MainPID etcd-scene)/stat"
-    ).values():
-        assert told == "5\n"
-
-
-def test_changed_backup_settings_restart_nothing(site: Site) -> None:
-    before = site.traces()
-    site.apply(backup={"directory": str(site.place / "elsewhere")})
-    report = site.deploy()
-    assert report.outcome == "nothing_to_do"
-    assert site.traces() == before
-    site.back()
-
-
-def test_what_only_the_first_start_reads_restarts_nothing(site: Site) -> None:
-    assert "initial-cluster" not in site.shell(
-        site.hosts[0], "cat /etc/etcd/scene/current/etcd.yaml"
-    )
-    assert step_names(site.plan()) == []
+    def test_the_keys_of_the_first_start_are_gone(self, site: Site) -> None:
+        config = site.shell(site.hosts[0], "cat /etc/etcd/scene/current/etcd.yaml")
+        assert "initial-cluster" not in config

@@ -1,11 +1,15 @@
-"""The process that deploys is killed (SIGKILL) at any point; run again, it converges."""
+"""The process that deploys is killed (SIGKILL) at any point, on real hosts; run again, it converges.
+
+At every point of the simulated world: tests/simulator/test_simulator_killed.py.
+"""
 
 from __future__ import annotations
 
 import shutil
 
 import pytest
-from scenario_site import Site, stored_files
+from scenarios.scenario_site import Site
+from scenarios.shared_faults import KilledScenario
 
 pytestmark = pytest.mark.lab
 
@@ -47,36 +51,18 @@ def test_a_killed_create_converges(young: Site, step: str, number: int, when: st
     assert young.deploy().outcome == "nothing_to_do"
 
 
-ROLL_POINTS = [
-    ("take-snapshot", "during"),
-    ("stop-member", "after"),
-    ("switch-generation", "after"),
-    ("start-member", "during"),
-]
+class TestKilled(KilledScenario):
+    """Killed between two steps, on real hosts."""
 
-
-@pytest.mark.parametrize(("step", "when"), ROLL_POINTS)
-def test_a_killed_roll_converges(young: Site, step: str, when: str) -> None:
-    heartbeat = 55 + 5 * ROLL_POINTS.index((step, when))
-    young.apply(etcd={**QUICK, "heartbeat_interval_ms": heartbeat})
-    host = next(one.host for _, one in young.plan().steps if one.name == step)
-    before = young.watch.restarts()
-    assert young.deploy_killed(step, host, when)[-1] == f"{host} {step}"
-    # Another process: the dead one's lease is taken over at once, on the hosts as well.
-    stored = stored_files(young.backups)
-    assert young.deploy().outcome == "done"
-    assert stored_files(young.backups).keys() > stored.keys()
-    young.require_healthy()
-    after = young.watch.restarts()
-    assert all(before[name].invocation != after[name].invocation for name in young.hosts)
-    assert young.deploy().outcome == "nothing_to_do"
-
-
-def test_killed_twice_within_a_minute_it_still_converges(young: Site) -> None:
-    """The second process that dies has not yet told all hosts that it took over from the first."""
-    young.apply(etcd={**QUICK, "heartbeat_interval_ms": 95})
-    host = next(one.host for _, one in young.plan().steps if one.name == "stop-member")
-    young.deploy_killed("stop-member", host, "before")
-    young.deploy_killed("take-snapshot", next(s.host for s in young.plan().before), "after")
-    assert young.deploy().outcome == "done"
-    young.require_healthy()
+    @pytest.mark.parametrize("step", ["take-snapshot", "start-member"])
+    def test_killed_in_the_middle_of_a_step_it_converges(self, young: Site, step: str) -> None:
+        heartbeat = {"take-snapshot": 70, "start-member": 75}[step]
+        young.apply(etcd={**QUICK, "heartbeat_interval_ms": heartbeat})
+        host = next(one.host for _, one in young.plan().steps if one.name == step)
+        before = young.watch.restarts()
+        assert young.deploy_killed(step, host, "during")[-1] == f"{host} {step}"
+        assert young.deploy().outcome == "done"
+        young.require_healthy()
+        after = young.watch.restarts()
+        assert all(before[name].invocation != after[name].invocation for name in young.hosts)
+        assert young.deploy().outcome == "nothing_to_do"

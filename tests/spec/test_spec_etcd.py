@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from quoracy.spec.etcd import EtcdCluster, ssh_targets
 from quoracy.spec.etcd_keys import MANAGED, known_keys, lint_extra_keys
+from quoracy.spec.fields import PATTERN_WORDS
 
 VERSIONS = ("3.4.23", "3.5.16", "3.6.14", "3.7.1")
 
@@ -152,3 +153,42 @@ def _object_errors(
         elif schema.get("additionalProperties") is False:
             found.append(f"{key} is unknown")
     return found
+
+
+def test_every_pattern_is_told_in_words() -> None:
+    """A wrong value is answered with words; a pattern means nothing to a user."""
+    text = json.dumps(EtcdCluster.model_json_schema())
+    patterns = {
+        json.loads(f'"{one}"') for one in re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', text)
+    }
+    assert patterns
+    assert patterns <= PATTERN_WORDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("directories", "said"),
+    [
+        ({"data": "/srv/a", "config": "/srv/a"}, "lies in /srv/a"),
+        ({"data": "/srv/a", "bin": "/srv/a/bin"}, r"/srv/a/bin \(bin\) lies in /srv/a \(data\)"),
+        (
+            {"data": "/srv/a/wal", "wal": "/srv/a"},
+            r"/srv/a/wal \(data\) lies in /srv/a/wal \(wal\)",
+        ),
+        ({"wal": "/etc/etcd/demo/wal"}, r"lies in /etc/etcd/demo \(config\)"),
+        ({"data": "/opt/etcd/data"}, r"lies in /opt/etcd \(bin\)"),
+        ({"data": "//var//lib/"}, "must be a directory of its own"),
+        ({"data": "/tmp/etcd"}, "outlives a reboot"),
+        ({"config": "/etc/systemd"}, "must be a directory of its own"),
+    ],
+)
+def test_directories_that_cannot_be(directories: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        spec(directories=directories)
+
+
+def test_directories_that_can_be() -> None:
+    assert (
+        spec(directories={"data": "/srv/etcd", "wal": "/srv/etcd/log"}).wal_dir
+        == "/srv/etcd/log/wal"
+    )
+    assert spec(directories={"data": "/var/lib/x//y/"}).data_dir == "/var/lib/x/y"

@@ -90,7 +90,7 @@ location = us-east-1
 max_bucket_listing = {page}
 [filter:tempauth]
 use = egg:swift#tempauth
-user_test_tester = testing .admin
+user_{user} = {secret_key} .admin
 [filter:slo]
 use = egg:swift#slo
 [filter:dlo]
@@ -109,9 +109,12 @@ class S3Service:
 
     endpoint: str
     folder: Path
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
 
-    def store(self, bucket: str, prefix: str = "", secret_key: str = SECRET_KEY) -> S3Store:
-        return S3Store(self.endpoint, bucket, prefix, REGION, ACCESS_KEY, secret_key)
+    def store(self, bucket: str, prefix: str = "", secret_key: str = "") -> S3Store:
+        secret_key = secret_key or self.secret_key
+        return S3Store(self.endpoint, bucket, prefix, REGION, self.access_key, secret_key)
 
     def client(self) -> S3Client:
         """What is in a bucket, seen by other eyes than the store's."""
@@ -122,14 +125,16 @@ class S3Service:
             "s3",
             endpoint_url=self.endpoint,
             region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             config=Config(s3={"addressing_style": "path"}),
         )
 
 
 @contextlib.contextmanager
-def swift(folder: Path) -> Iterator[S3Service]:
+def swift(
+    folder: Path, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY
+) -> Iterator[S3Service]:
     """Run memcached, the three storage servers and the proxy; end them all."""
     kinds = ("account", "container", "object")
     ports = dict(zip((*kinds, "proxy", "memcached"), _free_ports(5), strict=True))
@@ -145,14 +150,19 @@ def swift(folder: Path) -> Iterator[S3Service]:
             )
             stack.enter_context(_serving(folder, kind, conf))
         conf = PROXY_CONF.format(
-            port=ports["proxy"], folder=folder, memcached=ports["memcached"], page=PAGE_KEYS
+            port=ports["proxy"],
+            folder=folder,
+            memcached=ports["memcached"],
+            page=PAGE_KEYS,
+            user=access_key.replace(":", "_"),
+            secret_key=secret_key,
         )
         proxy = stack.enter_context(_serving(folder, "proxy", conf))
         for kind in kinds:
             _wait_for_port(ports[kind], folder / f"{kind}.log")
         endpoint = f"http://127.0.0.1:{ports['proxy']}"
         _wait_until_healthy(endpoint, proxy, folder / "proxy.log")
-        yield S3Service(endpoint, folder)
+        yield S3Service(endpoint, folder, access_key, secret_key)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,74 @@
+"""A controller that is stopped in the middle of a roll, and wakes up in the middle of somebody else's."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from bench.faults_child import Controller, run
+from bench.faults_kills import judged
+from bench.faults_makers import age_claim, other_controller
+from bench.faults_rig import Rig, settled
+from bench.faults_underway import STOPPED_APART, Under, UnderResult
+from quoracy.errors import QuoracyError
+
+STOPPED_S = 120.0
+#: How the guard tells that a higher fencing number was seen (quoracy/effects/site.py).
+_FENCED = "a later operation has already acted there"
+
+
+def run_stopped(
+    rig: Rig, case: Under, result: UnderResult, *, stopped_s: float = STOPPED_S
+) -> None:
+    """Stop one controller in the step, let another take over, wake the first in the other's roll.
+
+    Args:
+        stopped_s: Seconds of standing still; with 0 the claim is made two minutes older instead.
+    """
+    order = rig.order(step=case.step, number=case.number)
+    apart = case.fault == STOPPED_APART
+    with rig.watched() as judge:
+        with Controller(order) as first:
+            reached = first.reached(120.0)
+            if reached is None:
+                raise QuoracyError(f"the step was not reached: {first.end().outcomes}")
+            first.signal(signal.SIGSTOP)
+            # Its script on the host goes on, as a script does whose controller hangs.
+            if reached[1]:
+                first.go_on(reached[1])
+            time.sleep(stopped_s)
+            if not stopped_s:
+                age_claim(rig, 120)
+            home = other_controller(rig, "other-home") if apart else rig.home.path
+            _take_over(rig, str(home), first, reached[1], result)
+        if not result.problem:
+            again = run(rig.order(home=str(home), runs=2))
+            result.problem = settled(rig, again, rig.version)
+            if not result.problem:
+                result.seen = judge.verdict()
+                result.problem = judged(result.seen)
+
+
+def _take_over(rig: Rig, home: str, first: Controller, mark: str, result: UnderResult) -> None:
+    """The second controller holds in its own roll while the first wakes up."""
+    order = rig.order(home=home, step="await-member", number=0)
+    with Controller(order) as second:
+        reached = second.reached(180.0)
+        if reached is None:
+            ended = second.end()
+            result.problem = f"the second did not take over: {ended.outcomes} {ended.message}"
+            return
+        first.signal(signal.SIGCONT)
+        if not mark:
+            first.go_on("")
+        woken = first.end(300.0)
+        second.go_on(reached[1])
+        ended = second.end(300.0)
+    result.outcome = f"the first refused ({woken.outcomes[0]}), the second {ended.outcomes[0]}"
+    result.message = woken.message
+    if woken.outcomes[0] != "LeaseHeld" or _FENCED not in woken.message:
+        result.problem = (
+            f"the woken controller was not fenced off: {woken.outcomes} {woken.message}"
+        )
+    elif ended.outcomes != ["done"]:
+        result.problem = f"the second ended {ended.outcomes}: {ended.message}"

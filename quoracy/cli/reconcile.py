@@ -1,0 +1,35 @@
+"""`quoracy reconcile`: settle what processes that are gone have left in the database."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from quoracy.cli.options import AsJson
+
+
+def reconcile(as_json: AsJson = False) -> None:
+    """End operations of dead processes and free their leases.
+
+    Touches no host and no live operation, and needs no server. The deployment of the same name does
+    it every five minutes, and ends the Prefect runs of dead processes as well.
+    """
+    from quoracy.cli.show import show_json
+    from quoracy.db.session import open_database
+    from quoracy.home import load_home
+    from quoracy.operate.reconcile import reconcile as settle_database
+
+    db = open_database(load_home().database_url)
+    try:
+        settled = settle_database(db)
+    finally:
+        db.close()
+    if as_json:
+        show_json([dataclasses.asdict(one) for one in settled])
+        return
+    for one in settled:
+        freed = ", its lease is freed" if one.lease_freed else ""
+        typer.echo(f"{one.cluster}: {one.title}: ended as failed{freed}\n  {one.said}")
+    if not settled:
+        typer.echo("Nothing was left behind.")

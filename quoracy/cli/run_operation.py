@@ -1,0 +1,199 @@
+"""Running an operation from the terminal: through Prefect here, handed over, or without Prefect."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.text import Text
+
+from quoracy.errors import NotApproved, QuoracyError, UsageError
+
+if TYPE_CHECKING:
+    from quoracy.effects.etcd_operation import EtcdOperation
+    from quoracy.home import Home
+    from quoracy.operate.approval import Approval
+
+PENDING = 4
+_OUTCOMES = {"done": "Done", "nothing_to_do": "Nothing to do", "dry_run": "Changes pending"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an operation is run and shown.
+
+    Attributes:
+        asks: Whether somebody is asked after the first member.
+    """
+
+    submit: bool
+    without_prefect: bool
+    as_json: bool
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended, in a word and a sentence.
+
+    Attributes:
+        more: Where to read on: the run's page, or a command.
+    """
+
+    state: str
+    message: str
+    exit_code: int
+    more: str
+    flow_run: str | None = None
+
+
+Open = Callable[["Home"], AbstractContextManager["EtcdOperation"]]
+
+
+def run_operation(
+    flow: str, parameters: Mapping[str, Any], way: Way, open_plainly: Open
+) -> typer.Exit:
+    """Run an operation on a cluster, show it while it runs and how it ended.
+
+    Args:
+        flow: Name of the flow.
+        parameters: Those of the flow; `cluster` is one of them.
+        open_plainly: Opens the same operation without Prefect.
+
+    Returns:
+        What the command ends with.
+
+    Raises:
+        UsageError: The ways exclude each other, or a server is needed and does not answer.
+    """
+    from quoracy.cli.follow import following
+    from quoracy.db.session import open_database
+    from quoracy.home import load_home
+
+    _require_sense(way)
+    home = load_home()
+    cluster = str(parameters["cluster"])
+    # A question cannot be asked in the middle of a live view.
+    console = Console(stderr=way.as_json, force_terminal=False if way.asks else None)
+    run = _run_plainly if way.without_prefect else _run_through_prefect
+    db = open_database(home.database_url)
+    try:
+        with _at_the_keyboard(way, console):
+            ending = run(
+                _Call(home, flow, parameters, way, open_plainly),
+                lambda: following(db, cluster, console=console),
+            )
+    finally:
+        db.close()
+    _show(ending, console, as_json=way.as_json)
+    return typer.Exit(ending.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    home: Home
+    flow: str
+    parameters: Mapping[str, Any]
+    way: Way
+    open_plainly: Open
+
+
+def _require_sense(way: Way) -> None:
+    if way.submit and way.without_prefect:
+        raise UsageError(
+            "--submit hands the run to Prefect, --without-prefect does without it",
+            next_step="give one of them",
+        )
+    if way.asks and way.without_prefect and not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is at a terminal to be asked after the first member",
+            next_step="add --yes, or leave --pause-after-first out",
+        )
+
+
+def _at_the_keyboard(way: Way, console: Console) -> ExitStack:
+    """Ctrl-C stops between members; what is to be approved is asked here, when someone is there."""
+    from quoracy.operate.approval import approving_with
+    from quoracy.operate.interrupt import stop_on_ctrl_c
+
+    stack = ExitStack()
+    if way.submit:
+        return stack  # it runs elsewhere: Ctrl-C ends the waiting for it
+    stack.enter_context(stop_on_ctrl_c(lambda said: console.print(said, style="yellow")))
+    if way.asks and sys.stdin.isatty():
+        stack.enter_context(approving_with(lambda question: _ask(question, console)))
+    return stack
+
+
+def _ask(approval: Approval, console: Console) -> None:
+    left = ", ".join(approval.left)
+    console.print(Markdown(f"{approval.done} is done:\n\n{approval.figures}"))
+    if not typer.confirm(f"Go on with {left}?", err=True):
+        raise NotApproved(
+            f"not approved; left as they were: {left}",
+            where=approval.cluster,
+            next_step="run the same command again to go on",
+        )
+
+
+def _run_through_prefect(call: _Call, following: Callable[[], Any]) -> Ending:
+    from quoracy import submit
+
+    url = submit.use_server(call.home)
+    with following():
+        if call.way.submit:
+            ended = submit.submit(call.home, call.flow, call.parameters)
+        else:
+            ended = submit.run_here(call.flow, call.parameters)
+    page = f"{url}/runs/flow-run/{ended.flow_run_id}"
+    return Ending(ended.state, ended.message, ended.exit_code, page, page)
+
+
+def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
+    """The same loop with the journal alone, for the night when the Prefect server is what is down."""
+    from quoracy.db.holder import user_name
+    from quoracy.operate.approval import approver_at_hand
+    from quoracy.operate.run import Asked
+
+    by = os.environ.get("SUDO_USER") or user_name()
+    asked = Asked(by=by, origin=f"terminal, without prefect on {socket.gethostname()}")
+    more = f"quoracy history {call.parameters['cluster']}"
+    try:
+        with call.open_plainly(call.home) as operation, following():
+            operation.approve = approver_at_hand() if call.way.asks else None
+            report = operation.run(operation.plan(), asked)
+    except QuoracyError as error:
+        return Ending(type(error).__name__, str(error), error.exit_code, more)
+    message = "\n".join((report.plan.title, *report.notes))
+    exit_code = PENDING if report.outcome == "dry_run" else 0
+    more = f"quoracy history --operation {report.operation_id[:8]}"
+    return Ending(_OUTCOMES[report.outcome], message, exit_code, more)
+
+
+def _show(ending: Ending, console: Console, *, as_json: bool) -> None:
+    from quoracy.cli.show import show_json
+    from quoracy.redact import redact
+
+    message = redact(ending.message)
+    if as_json:
+        show_json(
+            {
+                "state": ending.state,
+                "message": message,
+                "flow_run": ending.flow_run,
+                "exit_code": ending.exit_code,
+            }
+        )
+        return
+    colour = "green" if ending.exit_code in (0, PENDING) else "red"
+    said = Text(f"{ending.state}: ", style=colour).append(message, style="default")
+    console.print(said, soft_wrap=True)
+    console.print(f"  {ending.more}", style="dim", highlight=False, soft_wrap=True)

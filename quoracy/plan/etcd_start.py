@@ -1,0 +1,94 @@
+"""Bringing a cluster without quorum back: start what is stopped, as it lies on disk, and no more. Pure.
+
+Without quorum there is neither a backup nor a safe change, but stopped members may always be started:
+whatever lies on their disks was put there by an operation that had its backup. What else differs is
+left to the next run, which has a quorum to stand on.
+"""
+
+from __future__ import annotations
+
+from quoracy.checks.quorum import quorate
+from quoracy.checks.verdict import Verdict, failed, warned
+from quoracy.facts.etcd import EtcdHostFacts
+from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_member import disk_changes, running_changes
+from quoracy.plan.etcd_steps import (
+    AwaitMember,
+    HaltMember,
+    StageGeneration,
+    StartMember,
+    SwitchGeneration,
+)
+from quoracy.plan.plan import Group, Plan, Step
+from quoracy.spec.etcd import EtcdCluster, EtcdHost
+from quoracy.templates.render import render_generation
+
+
+def plan_start(cluster: EtcdCluster, facts: EtcdFacts) -> Plan:
+    """The plan that starts the stopped members, side by side: alone none of them becomes ready."""
+    stopped = [host for host in cluster.hosts if _can_start(cluster, host, facts.heard[host.name])]
+    if not stopped:
+        verdicts = () if quorate(facts) else (_lost(cluster),)
+        return Plan("etcd-deploy", cluster.name, "nothing", "no member to start", verdicts)
+    count = f"{len(stopped)} stopped member{'s' if len(stopped) > 1 else ''}"
+    steps = tuple(
+        step for host in stopped for step in _start(cluster, host, facts.heard[host.name])
+    )
+    return Plan(
+        operation="etcd-deploy",
+        cluster=cluster.name,
+        kind="start",
+        title=f"start {count} of {cluster.name}",
+        verdicts=tuple(_what_waits(cluster, facts)),
+        groups=(Group("start the stopped members", "", steps, parallel=True),),
+    )
+
+
+def _what_waits(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
+    """Differences from the spec that this run leaves alone."""
+    differ = [
+        host.name
+        for host in cluster.hosts
+        if running_changes(cluster, host, facts.heard[host.name])
+        or disk_changes(cluster, host, facts.heard[host.name])
+    ]
+    if not differ:
+        return []
+    return [
+        warned(
+            "ChangesWait",
+            f"{', '.join(differ)} differ from the spec; without quorum members are only started, as "
+            "they lie on disk: nothing can be backed up or changed",
+            next_step="run again afterwards for the changes",
+        )
+    ]
+
+
+def _can_start(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    """Whether no process runs, and all that it needs is on disk or can be written as it was."""
+    complete = facts.unit_file is not None and facts.config is not None and facts.version
+    return not facts.unit.pid and (bool(complete) or _follows_wanted(cluster, host, facts))
+
+
+def _follows_wanted(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    return facts.generation == render_generation(cluster, host).identity
+
+
+def _start(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> tuple[Step, ...]:
+    # A unit that is failing over and over is stopped first, or systemd starts it in between.
+    steps: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
+    if _follows_wanted(cluster, host, facts) and disk_changes(cluster, host, facts):
+        # Edited or lost since it was deployed: what was deployed is known, so nothing changes.
+        wanted = render_generation(cluster, host)
+        steps.append(StageGeneration(host.name, wanted))
+        steps.append(SwitchGeneration(host.name, wanted.identity, wanted.identity))
+    return (*steps, StartMember(host.name, unchanged=True), AwaitMember(host.name))
+
+
+def _lost(cluster: EtcdCluster) -> Verdict:
+    return failed(
+        "NotQuorate",
+        "the cluster has no quorum, and no member is stopped that could be started",
+        next_step=f"see `quoracy status {cluster.name}`: look at the network between the members, "
+        "or bring back the hosts that are away",
+    )

@@ -1,0 +1,92 @@
+"""A sample of the kill points and of a controller that wakes up too late; all of them: `make bench-faults`.
+
+The seed is new in each run and printed; QUORACY_FAULT_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bench.faults_kills import Kill, Operation, points, record, run_kill
+from bench.faults_rig import OLD, Rig
+from bench.faults_stopped import run_stopped
+from bench.faults_underway import STOPPED, STOPPED_APART, Under, UnderResult, run_under
+from quoracy.lab.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+KILLS = {"upgrade": 3, "create": 3}
+Say = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def seed() -> int:
+    return int(os.environ.get("QUORACY_FAULT_SEED") or random.SystemRandom().randrange(10**6))
+
+
+@pytest.fixture(scope="module")
+def rig(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A cluster of three; every case leaves it whole."""
+    rig = Rig(lab, tmp_path_factory.mktemp("faults") / "rig", "faulty", 3)
+    rig.create(OLD)
+    yield rig
+    rig.raze()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Print past pytest's capture: the seed must stand in the log of a run that passes, too."""
+
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", flush=True)  # noqa: T201  meant for the log
+
+    return tell
+
+
+def choose(cases: list[Kill], number: int, seed: int) -> list[Kill]:
+    """One kill before, one in the middle and one after a call."""
+    dice = random.Random(seed)
+    whens = ("before", "middle", "after")
+    return [
+        dice.choice([case for case in cases if case.point.when == whens[place % 3]])
+        for place in range(number)
+    ]
+
+
+# The create comes last: its cases leave no cluster to upgrade.
+def test_a_woken_controller_is_refused_by_its_fencing_number(rig: Rig, seed: int, say: Say) -> None:
+    say(f"QUORACY_FAULT_SEED={seed}")
+    fault = (STOPPED, STOPPED_APART)[seed % 2]
+    result = UnderResult(Under(fault, "stop-member", 3, 0))
+    rig.apply("3.5.30")
+    run_stopped(rig, result.case, result, stopped_s=0.0)
+    assert result.problem == ""
+    assert result.seen is not None
+    assert (result.seen.lost, result.seen.below_quorum) == (0, 0)
+
+
+@pytest.mark.parametrize("step", ["stop-member", "start-member"])
+def test_a_pause_under_way_costs_no_quorum(rig: Rig, seed: int, step: str) -> None:
+    result = run_under(rig, Under("host pauses for 5 s", step, 3, seed % 3))
+    assert (result.problem, result.outcome) == ("", "done"), result.message
+
+
+@pytest.mark.parametrize("operation", ["upgrade", "create"])
+def test_killed_anywhere_the_next_run_converges(
+    rig: Rig, seed: int, say: Say, operation: Operation
+) -> None:
+    recorded = record(rig, operation)
+    cases = points(operation, 3, recorded, seed)
+    say(
+        f"QUORACY_FAULT_SEED={seed}: {KILLS[operation]} of {len(cases)} kill points, {operation} of 3"
+    )
+    for case in choose(cases, KILLS[operation], seed):
+        result = run_kill(rig, case)
+        say(f"{result.case.title}: {result.died} -> {result.outcome} ({result.seconds:.0f} s)")
+        assert result.problem == "", result.case.title
+        assert (result.seen.lost, result.seen.below_quorum) == (0, 0)

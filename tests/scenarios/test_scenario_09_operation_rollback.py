@@ -1,0 +1,110 @@
+"""operation-rollback: what a killed operation has left half done is put back from its journal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plan_reading import members
+from scenarios.scenario_site import Site
+
+from quoracy.effects.etcd_rollback import open_etcd_rollback
+from quoracy.operate.run import Asked, Report
+
+pytestmark = pytest.mark.lab
+
+QUICK = {"heartbeat_interval_ms": 50, "election_timeout_ms": 500}
+ASKED = Asked(by="tester", origin="terminal on scenarios")
+
+
+@pytest.fixture(scope="module")
+def back(make_site) -> Site:
+    site = make_site("back", ports={"client": 8379, "peer": 8380}, etcd=QUICK)
+    site.version = "3.5.16"
+    site.apply()
+    assert site.deploy().outcome == "done"
+    return site
+
+
+def put_back(site: Site) -> Report:
+    with open_etcd_rollback(site.name, site.home) as rollback:
+        return rollback.run(rollback.plan(), ASKED)
+
+
+@pytest.mark.parametrize(
+    ("step", "when"),
+    [("stop-member", "after"), ("switch-generation", "after"), ("start-member", "after")],
+)
+def test_the_member_that_was_worked_on_runs_again_as_before(
+    back: Site, step: str, when: str
+) -> None:
+    generations, starts = back.current(), back.watch.restarts()
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 60})
+    first, *others = members(back.plan())
+    back.deploy_killed(step, first, when)
+    report = put_back(back)
+    assert (report.outcome, report.plan.kind) == ("done", "rollback")
+    assert back.current() == generations
+    after = back.watch.restarts()
+    assert {name: after[name] for name in others} == {name: starts[name] for name in others}
+    back.require_healthy()
+    assert put_back(back).outcome == "nothing_to_do"
+    back.back()
+    assert back.plan().kind == "nothing" or back.deploy().outcome == "done"
+
+
+def test_a_create_that_was_cut_off_is_taken_off_all_hosts(back: Site, make_site) -> None:
+    young = make_site("cut", ports={"client": 8479, "peer": 8480}, etcd=QUICK)
+    young.deploy_killed("form-member", young.hosts[1], "before")
+    report = put_back(young)
+    assert report.outcome == "done"
+    left = young.everywhere(
+        f"ls -d {young.cluster.data_dir}/member /etc/systemd/system/{young.cluster.unit} "
+        f"{young.cluster.config_dir}/bootstrap.yaml 2>/dev/null || true"
+    )
+    assert left == dict.fromkeys(young.hosts, "")
+    assert young.deploy().outcome == "done"
+    young.require_healthy()
+    assert put_back(young).outcome == "nothing_to_do"
+
+
+def quoracy(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, on this site's controller, without a Prefect server anywhere."""
+    return subprocess.run(
+        (str(Path(sys.executable).with_name("quoracy")), *words),
+        env={"QUORACY_HOME": str(site.home.path), "HOME": str(site.place), "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_without_prefect_the_same_loop_runs_and_history_shows_it(back: Site) -> None:
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 70})
+    shown = json.loads(quoracy(back, "plan", "etcd-deploy", "back", "--json").stdout)
+    other = quoracy(back, "etcd-deploy", "back", "--without-prefect", "--plan-id", "0" * 16)
+    assert (other.returncode, "not 0000000000000000 that was asked for" in other.stdout) == (
+        3,
+        True,
+    )
+    done = quoracy(back, "etcd-deploy", "back", "--without-prefect", "--plan-id", shown["digest"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Done: change back, 3 members one by one" in done.stdout
+    back.require_healthy()
+    told = json.loads(quoracy(back, "history", "back", "--json").stdout)
+    assert [(one["outcome"], one["flow_run_id"]) for one in told[:2]] == [
+        ("done", None),
+        ("refused", None),
+    ]
+    assert told[0]["origin"].startswith("terminal, without prefect on ")
+
+
+def test_nobody_at_a_terminal_can_be_asked(back: Site) -> None:
+    told = quoracy(back, "etcd-deploy", "back", "--without-prefect", "--pause-after-first")
+    assert told.returncode == 2
+    assert "add --yes" in told.stderr

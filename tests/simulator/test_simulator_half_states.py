@@ -1,0 +1,126 @@
+"""Half-states of one member of three: each is finished by a deploy, or refused with the command that helps.
+
+What a state is, is told by the host alone; on real hosts: tests/scenarios/test_scenario_08_half_states.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenarios.controller_site import MIDDLE, NEW
+from scenarios.plan_reading import advice
+
+from quoracy.errors import Refused
+from simulator.site import SimulatedSite
+
+GONE: dict[str, Any] = {
+    "releases": frozenset(),
+    "staged": frozenset(),
+    "current": "",
+    "certificates": "",
+    "config_id": "",
+    "data_id": "",
+    "log": "",
+    "runs": "",
+    "enabled": False,
+}
+OTHER = "1234567890abcdef"
+
+
+@pytest.fixture(scope="module")
+def template(make_site: Callable[..., SimulatedSite]) -> SimulatedSite:
+    site = make_site("half")
+    site.apply(version=MIDDLE)
+    assert site.deploy().outcome == "done"
+    return site
+
+
+@pytest.fixture
+def half(template: SimulatedSite, tmp_path: Path) -> SimulatedSite:
+    """A copy of the cluster that the test may spoil."""
+    place = tmp_path / "copy"
+    shutil.copytree(template.place, place)
+    return replace(template, place=place, world=place / "hosts.pickle")
+
+
+def alter(site: SimulatedSite, host: str, **changes: Any) -> None:
+    with site.simulated.change() as state:
+        index = state.setting.index(host)
+        state.become(state.world.put(index, replace(state.world.hosts[index], **changes)))
+
+
+@pytest.mark.parametrize(
+    ("state", "restarted"),
+    [
+        ({"runs": ""}, True),
+        ({"runs": "", "failed": True}, True),
+        ({"enabled": False}, False),
+        ({"runs": "", "enabled": False}, True),
+        ({"runs": "", "current": ""}, True),
+        ({"runs": "", "current": "", "staged": frozenset()}, True),
+        ({"runs": "", "current": "", "staged": frozenset(), "releases": frozenset()}, True),
+    ],
+    ids=[
+        "down",
+        "failed",
+        "disabled",
+        "down and disabled",
+        "no unit",
+        "no files",
+        "no release",
+    ],
+)
+@pytest.mark.parametrize("version", [MIDDLE, NEW])
+def test_it_is_finished(half: SimulatedSite, state, restarted: bool, version: str) -> None:
+    host = half.hosts[1]
+    half.apply(version=version)
+    alter(half, host, **state)
+    before = half.starts()
+    assert half.deploy().outcome == "done"
+    half.require_healthy()
+    assert half.versions() == dict.fromkeys(half.hosts, version)
+    assert all(one.enabled for one in half.simulated.look().world.hosts)
+    touched = {name for name in half.hosts if half.starts()[name] != before[name]}
+    assert touched == (set(half.hosts) if version == NEW else {host} if restarted else set())
+    assert half.deploy().outcome == "nothing_to_do"
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ({"runs": "", "log": "", "data_id": ""}, "etcd-replace"),
+        ({"runs": "", "log": ""}, "etcd-replace"),
+        (GONE, "etcd-"),
+        ({"runs": "", "data_id": OTHER, "log": OTHER}, "aside"),
+        ({"runs": "", "data_id": OTHER, "log": OTHER, "config_id": OTHER}, ""),
+    ],
+    ids=["wiped", "log lost", "wiped host", "foreign data", "of another cluster"],
+)
+@pytest.mark.parametrize("version", [MIDDLE, NEW])
+def test_it_is_refused(half: SimulatedSite, state, command: str, version: str) -> None:
+    half.apply(version=version)
+    alter(half, half.hosts[1], **state)
+    before = half.traces()
+    with pytest.raises(Refused) as refusal:
+        half.deploy()
+    assert refusal.value.next_step
+    assert command in advice(half.plan())
+    assert half.traces() == before
+
+
+def test_a_cluster_that_is_down_is_started_as_it_was_and_changed_by_the_next_run(
+    half: SimulatedSite,
+) -> None:
+    half.apply(version=NEW)
+    half.stop(*half.hosts)
+    report = half.deploy()
+    assert (report.outcome, report.plan.kind) == ("done", "start")
+    assert half.versions() == dict.fromkeys(half.hosts, MIDDLE)
+    assert half.deploy().plan.kind == "change"
+    assert half.versions() == dict.fromkeys(half.hosts, NEW)
+    half.require_healthy()
