@@ -13,8 +13,8 @@ from bench.faults_underway import STOPPED_APART, Under, UnderResult
 from quoracy.errors import QuoracyError
 
 STOPPED_S = 120.0
-#: How the guard tells that a higher fencing number was seen (quoracy/effects/site.py).
-_FENCED = "a later operation has already acted there"
+#: How it says that it may no longer act: a host has seen a higher number, or the lease is another's.
+_TRUE = ("a later operation has already acted there", "was lost to someone else")
 
 
 def run_stopped(
@@ -58,17 +58,29 @@ def _take_over(rig: Rig, home: str, first: Controller, mark: str, result: UnderR
             ended = second.end()
             result.problem = f"the second did not take over: {ended.outcomes} {ended.message}"
             return
+        before = _traces(rig)
         first.signal(signal.SIGCONT)
         if not mark:
             first.go_on("")
         woken = first.end(300.0)
+        touched = _traces(rig) != before
         second.go_on(reached[1])
         ended = second.end(300.0)
-    result.outcome = f"the first refused ({woken.outcomes[0]}), the second {ended.outcomes[0]}"
+    result.outcome = f"the first stopped ({woken.outcomes[0]}), the second {ended.outcomes[0]}"
     result.message = woken.message
-    if woken.outcomes[0] != "LeaseHeld" or _FENCED not in woken.message:
-        result.problem = (
-            f"the woken controller was not fenced off: {woken.outcomes} {woken.message}"
-        )
+    if touched:
+        result.problem = f"the woken controller changed something: {woken.outcomes} {woken.message}"
+    elif not any(words in woken.message for words in _TRUE):
+        result.problem = f"the woken controller does not say why: {woken.outcomes} {woken.message}"
     elif ended.outcomes != ["done"]:
         result.problem = f"the second ended {ended.outcomes}: {ended.message}"
+
+
+def _traces(rig: Rig) -> object:
+    """What a changing script would leave: files and processes, but for the claim, which is repeated."""
+    claims = f"/var/lib/quoracy/{rig.name}"
+    files = {
+        host: {path: file for path, file in found.items() if not path.startswith(claims)}
+        for host, found in rig.watch.files().items()
+    }
+    return files, rig.watch.restarts()

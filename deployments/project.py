@@ -16,7 +16,12 @@ def wanted_deployments() -> list[dict[str, Any]]:
     return wanted
 
 
+def flow_name(wanted: dict[str, Any]) -> str:
+    """Name of the flow that a deployment runs: that of its function, with dashes."""
+    function: str = wanted["entrypoint"].rpartition(".")[2]
+    return function.replace("_", "-")
+
+
 def flow_names() -> list[str]:
-    """Names of the flows that they run; a flow has the name of its function, with dashes."""
-    functions = {wanted["entrypoint"].rpartition(".")[2] for wanted in wanted_deployments()}
-    return sorted(function.replace("_", "-") for function in functions)
+    """Names of the flows that they run."""
+    return sorted({flow_name(wanted) for wanted in wanted_deployments()})

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import threading
+from datetime import timedelta
 from typing import Any
 
 from prefect import serve
 from prefect.deployments.runner import EntrypointType, RunnerDeployment  # type: ignore[attr-defined]
-from prefect.schedules import Cron
 
 from deployments.bootstrap import bootstrap
-from deployments.project import wanted_deployments
+from deployments.clock import start_clock
+from deployments.project import flow_name, wanted_deployments
 
 
 def served_deployments() -> list[RunnerDeployment]:
     """The deployments of prefect.yaml, for the runner instead of a work pool."""
     return [_deployment(wanted) for wanted in wanted_deployments()]
+
+
+def scheduled() -> list[tuple[str, timedelta]]:
+    """The deployments with a schedule, as `flow/name`, and their intervals."""
+    return [
+        (f"{flow_name(wanted)}/{wanted['name']}", timedelta(seconds=schedule["interval"]))
+        for wanted in wanted_deployments()
+        for schedule in wanted.get("schedules", [])
+    ]
 
 
 def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
@@ -26,10 +37,6 @@ def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
         description=wanted["description"],
         tags=wanted["tags"],
         parameters=wanted.get("parameters", {}),
-        schedules=[
-            Cron(one["cron"], timezone=one["timezone"], slug=one["slug"])
-            for one in wanted.get("schedules", [])
-        ],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return deployment
@@ -37,5 +44,6 @@ def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
 
 if __name__ == "__main__":
     bootstrap()
-    # A schedule that is paused with the runner would stay paused when the runner is back.
-    serve(*served_deployments(), pause_on_shutdown=False, print_starting_message=False)
+    for deployment, every in scheduled():
+        start_clock(deployment, every, threading.Event())
+    serve(*served_deployments(), print_starting_message=False)

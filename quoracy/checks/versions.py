@@ -73,19 +73,24 @@ def check_target(version: str, *, allow_bad_version: bool = False) -> list[Verdi
     return verdicts
 
 
-def check_path(running: Iterable[str], version: str) -> Verdict:
+def check_path(running: Iterable[str], version: str, *, stopped: Iterable[str] = ()) -> Verdict:
     """Whether a cluster whose members run these versions may go to `version`.
 
     The cluster's own version is the lowest minor of its members: while one old member is left,
     the others may go back to it.
+
+    Args:
+        stopped: Versions that members without an answer would start with. They count for the way
+            up, never for the way back: the cluster's version may have risen without them.
     """
-    found = sorted({triple(one) for one in running})
+    told = sorted({triple(one) for one in running})
+    found = sorted({*told, *(triple(one) for one in stopped)})
     target = triple(version)
     if not found or found == [target]:
         return passed("VersionReached", f"etcd {version}")
     lowest = found[0]
     shown = ", ".join(".".join(map(str, one)) for one in found)
-    if target[:2] < lowest[:2]:
+    if target[:2] < (told or found)[0][:2]:
         return failed(
             "DowngradeRefused",
             f"the cluster runs {shown}; etcd cannot go back to {version} once all members are newer",

@@ -10,7 +10,7 @@ from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
 from quoracy.durable import locked, make_directory
 from quoracy.errors import UsageError
 from quoracy.home import Home
-from quoracy.pki.authority import Authority
+from quoracy.pki.authority import CERTIFICATE_FILE, KEY_FILE, Authority
 from quoracy.pki.inspect import key_matches, read_certificate
 from quoracy.spec.etcd import EtcdCluster, EtcdHost, TlsFiles
 
@@ -25,8 +25,10 @@ def wanted_certificates(cluster: EtcdCluster, home: Home) -> WantedCertificates:
     """
     files = cluster.tls.files
     if files is None:
-        ca = home.pki / cluster.name / "ca.pem"
-        return WantedCertificates(ca=ca.read_bytes() if ca.exists() else None, given={})
+        directory = home.pki / cluster.name
+        whole = (directory / KEY_FILE).exists()
+        ca = (directory / CERTIFICATE_FILE).read_bytes() if whole else None
+        return WantedCertificates(ca=ca, given={})
     given = {}
     for host in cluster.hosts:
         pairs = _given(files, host)
@@ -65,7 +67,8 @@ def own_authority(cluster: EtcdCluster, home: Home, now: datetime) -> Authority:
     make_directory(directory)
     # Hosts are prepared side by side, and all of them need the same CA.
     with locked(directory / ".lock"):
-        if (directory / "ca.pem").exists():
+        # The key is written last: without it, what lies there was cut off and has signed nothing.
+        if (directory / KEY_FILE).exists():
             return Authority.load(directory)
         authority = Authority.create(f"etcd {cluster.name}", now)
         authority.save(directory)

@@ -143,10 +143,22 @@ def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Repor
     try:
         carry_out(plan, work, journal)
     except QuoracyError as error:
+        if operation.beats.lost and not isinstance(error, LeaseHeld):
+            raise _taken_over(plan, error) from error
         for note in dict.fromkeys((*journal.unwritten, *operation.beats.trouble)):
             error.add_note(note)
         raise
-    return Report(operation.operation_id, "done", plan, operation.beats.trouble)
+    notes = tuple(dict.fromkeys((*journal.unwritten, *operation.beats.trouble)))
+    return Report(operation.operation_id, "done", plan, notes)
+
+
+def _taken_over(plan: Plan, error: QuoracyError) -> LeaseHeld:
+    """Whatever went wrong, it is not this operation's to put right any more."""
+    return LeaseHeld(
+        f"another operation has taken the cluster over; this one ended with: {error.what}",
+        where=plan.cluster,
+        next_step=f"see `quoracy history {plan.cluster}`; the other one goes on from the hosts",
+    )
 
 
 @contextmanager

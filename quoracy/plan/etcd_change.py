@@ -36,7 +36,7 @@ def plan_change(
             cluster, host, facts.heard[host.name], certificates, facts.asked_at
         )
     ]
-    verdicts.append(check_path(_running(facts), cluster.version))
+    verdicts.append(_path(cluster, facts))
     groups = [_member_group(cluster, host, facts) for host in _order(cluster, facts)]
     groups = [group for group in groups if group.steps]
     prepare = [s for h in cluster.hosts for s in preparation(cluster, h, facts.heard[h.name])]
@@ -138,11 +138,15 @@ def _room(cluster: EtcdCluster, facts: EtcdFacts, backup: Sequence[Step]) -> lis
     return verdicts
 
 
-def _running(facts: EtcdFacts) -> list[str]:
-    """Versions of the members that answered; of silent ones, the one they would start with."""
+def _path(cluster: EtcdCluster, facts: EtcdFacts) -> Verdict:
+    """Whether etcd goes from the versions that run to the wanted one."""
     told = facts.statuses
-    found = [told[n].version if n in told else heard.version for n, heard in facts.heard.items()]
-    return [version for version in found if version]
+    stopped = [heard.version for name, heard in facts.heard.items() if name not in told]
+    return check_path(
+        [status.version for status in told.values() if status.version],
+        cluster.version,
+        stopped=[version for version in stopped if version],
+    )
 
 
 def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:

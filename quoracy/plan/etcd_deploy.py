@@ -80,7 +80,7 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
         plan = plan_create(cluster, facts, request.token, request.certificates, general)
         validated = _entry(cluster, facts, request, exists and _formed(facts))
     elif request.start_only or not quorate(facts):
-        plan = plan_start(cluster, facts)
+        plan = plan_start(cluster, facts, request.certificates)
         validated = _entry(cluster, facts, request, exists)
     else:
         plan = plan_change(

@@ -7,6 +7,7 @@ left to the next run, which has a quorum to stand on.
 
 from __future__ import annotations
 
+from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import quorate
 from quoracy.checks.verdict import Verdict, failed, warned
 from quoracy.facts.etcd import EtcdHostFacts
@@ -24,11 +25,15 @@ from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import render_generation
 
 
-def plan_start(cluster: EtcdCluster, facts: EtcdFacts) -> Plan:
+def plan_start(
+    cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCertificates
+) -> Plan:
     """The plan that starts the stopped members, side by side: alone none of them becomes ready."""
     stopped = [host for host in cluster.hosts if _can_start(cluster, host, facts.heard[host.name])]
+    unfit = [] if quorate(facts) else _unfit_certificates(cluster, facts, certificates)
     if not stopped:
-        verdicts = () if quorate(facts) else (_lost(cluster),)
+        lost = [] if quorate(facts) else [_lost(cluster)]
+        verdicts = (*unfit, *lost)
         return Plan("etcd-deploy", cluster.name, "nothing", "no member to start", verdicts)
     count = f"{len(stopped)} stopped member{'s' if len(stopped) > 1 else ''}"
     steps = tuple(
@@ -39,9 +44,23 @@ def plan_start(cluster: EtcdCluster, facts: EtcdFacts) -> Plan:
         cluster=cluster.name,
         kind="start",
         title=f"start {count} of {cluster.name}",
-        verdicts=tuple(_what_waits(cluster, facts)),
+        verdicts=(*unfit, *_what_waits(cluster, facts)),
         groups=(Group("start the stopped members", "", steps, parallel=True),),
     )
+
+
+def _unfit_certificates(
+    cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCertificates
+) -> list[Verdict]:
+    """Why members may serve nobody: that a certificate is another than this controller's is no reason."""
+    return [
+        verdict
+        for host in cluster.hosts
+        for verdict in check_certificates(
+            cluster, host, facts.heard[host.name], certificates, facts.asked_at
+        )
+        if verdict.reason != "CertificatesDiffer"
+    ]
 
 
 def _what_waits(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:

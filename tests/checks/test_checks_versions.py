@@ -93,3 +93,9 @@ def test_warnings(version: str, warning: list[str]) -> None:
 def test_versions_are_numbers_not_text() -> None:
     assert triple("3.5.9") < triple("3.5.16")
     assert triple("3.5.16-rc.1") == (3, 5, 16)
+
+
+def test_a_stopped_member_counts_for_the_way_up_and_never_for_the_way_back() -> None:
+    assert check_path(["3.6.14"], "3.5.33", stopped=["3.5.33"]).reason == "DowngradeRefused"
+    assert check_path(["3.5.33"], "3.6.14", stopped=["3.4.23"]).reason == "MinorSkipped"
+    assert check_path(["3.6.14", "3.5.33"], "3.5.33").reason != "DowngradeRefused"

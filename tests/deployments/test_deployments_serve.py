@@ -1,20 +1,21 @@
 from __future__ import annotations
 
 import importlib
-from datetime import UTC, datetime, timedelta
+import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.schedules import CronSchedule
+from prefect_harness import ask
 
 from deployments.automations import NAME
-from deployments.bootstrap import bootstrap, drop_missed_runs
+from deployments.bootstrap import bootstrap
+from deployments.clock import start_clock
 from deployments.project import PREFECT_YAML, flow_names
-from deployments.serve import served_deployments
+from deployments.serve import scheduled, served_deployments
 
 PROJECT: dict[str, Any] = yaml.safe_load(PREFECT_YAML.read_text())
 WANTED: list[dict[str, Any]] = PROJECT["deployments"]
@@ -60,10 +61,7 @@ def test_the_runner_serves_what_prefect_yaml_deploys() -> None:
 
 
 def test_only_housekeeping_runs_by_a_clock() -> None:
-    scheduled = {one.name: one.schedules for one in served_deployments() if one.schedules}
-    assert scheduled.keys() == {"reconcile"}
-    (every,) = scheduled["reconcile"]
-    assert (every.schedule.cron, every.schedule.timezone) == ("*/5 * * * *", "UTC")
+    assert scheduled() == [("reconcile/reconcile", timedelta(minutes=5))]
 
 
 def test_a_flow_has_the_name_of_its_function() -> None:
@@ -86,17 +84,20 @@ def test_bootstrap_registers_blocks_and_automation_any_number_of_times() -> None
 
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")
-def test_missed_runs_of_a_schedule_are_dropped_and_what_was_asked_for_stays() -> None:
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-    hourly = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 * * * *"), active=True)
+def test_the_clock_starts_runs_until_it_is_stopped() -> None:
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(flow_of("flows.reconcile.reconcile"))
-        deployment = client.create_deployment(flow_id, "reconcile", schedules=[hourly])
-        asked: Any = f"/deployments/{deployment}/create_flow_run"
-        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": yesterday}}
-        run = client.request("POST", asked, json={"state": state}).json()["id"]
-        schedule: Any = f"/deployments/{deployment}/schedule"
-        client.request("POST", schedule, json={"start_time": yesterday, "max_runs": 5})
-        assert [drop_missed_runs(), drop_missed_runs()] == [5, 0]
-        assert client.read_flow_run(run).state_name == "Scheduled"
+        deployment = client.create_deployment(flow_id, "clockwork")
+    stop = threading.Event()
+    clock = start_clock("reconcile/clockwork", timedelta(milliseconds=10), stop)
+    wanted = {"id": {"any_": [str(deployment)]}}
+    try:
+        while len(ask("/flow_runs/filter", deployments=wanted)) < 2:
+            assert clock.is_alive()
+    finally:
+        stop.set()
+        clock.join()
+    runs = ask("/flow_runs/filter", deployments=wanted)
+    assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+    with get_client(sync_client=True) as client:
         client.delete_deployment(deployment)

@@ -90,3 +90,14 @@ def test_given_certificates_of_another_ca_are_refused(home: Home, tmp_path: Path
     verdicts = check_given(cluster, wanted_certificates(cluster, home), NOW)
     assert {verdict.reason for verdict in verdicts} == {"CertificatesDiffer"}
     assert len(verdicts) == 9
+
+
+def test_a_ca_whose_writing_was_cut_off_before_its_key_is_made_anew(home: Home) -> None:
+    directory = home.pki / "demo"
+    directory.mkdir(parents=True)
+    (directory / "ca.pem").write_bytes(authority().cert_pem)
+    cluster = spec()
+    assert wanted_certificates(cluster, home).ca is None
+    files = host_files(cluster, cluster.hosts[0], home, NOW)
+    assert files["ca.pem"] != authority().cert_pem
+    assert wanted_certificates(cluster, home).ca == files["ca.pem"]

@@ -19,7 +19,7 @@ from quoracy.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
-KILLS = {"upgrade": 3, "create": 3}
+KILLS = {"upgrade": 3, "create": 2}
 Say = Callable[[str], None]
 
 
@@ -49,8 +49,9 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 def choose(cases: list[Kill], number: int, seed: int) -> list[Kill]:
-    """One kill before, one in the middle and one after a call."""
+    """One kill before, one in the middle and one after a call that each run makes."""
     dice = random.Random(seed)
+    cases = [case for case in cases if not case.point.call.occurrence]
     whens = ("before", "middle", "after")
     return [
         dice.choice([case for case in cases if case.point.when == whens[place % 3]])
@@ -70,8 +71,8 @@ def test_a_woken_controller_is_refused_by_its_fencing_number(rig: Rig, seed: int
     assert (result.seen.lost, result.seen.below_quorum) == (0, 0)
 
 
-@pytest.mark.parametrize("step", ["stop-member", "start-member"])
-def test_a_pause_under_way_costs_no_quorum(rig: Rig, seed: int, step: str) -> None:
+def test_a_pause_under_way_costs_no_quorum(rig: Rig, seed: int) -> None:
+    step = ("stop-member", "switch-generation", "start-member", "await-member")[seed % 4]
     result = run_under(rig, Under("host pauses for 5 s", step, 3, seed % 3))
     assert (result.problem, result.outcome) == ("", "done"), result.message
 

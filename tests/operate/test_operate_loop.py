@@ -261,7 +261,9 @@ def test_who_lost_the_lease_puts_nothing_back(db: Database, undoes: Undoes) -> N
 
 
 @pytest.mark.parametrize("undoes", ["group", "all", "nothing"])
-def test_a_lost_lease_beside_another_failure_puts_nothing_back(db: Database, undoes: Undoes) -> None:
+def test_a_lost_lease_beside_another_failure_puts_nothing_back(
+    db: Database, undoes: Undoes
+) -> None:
     both = Group("both", "", (Do("a", "x", "-x"), Do("b", "x", "-x")), parallel=True)
     work = Fake(plan_of(both, undoes=undoes))
     work.failing = {("a", "x"): StepFailed("no"), ("b", "x"): LeaseHeld("another one acts")}
@@ -386,3 +388,36 @@ def test_the_journal_keeps_how_each_step_is_put_back(db: Database) -> None:
     assert undo["a", "wait"] == []
     # After its last step that could be put back there is no way back, for a later process either.
     assert undo["b", "stop"] == []
+
+
+def test_who_is_fenced_off_while_putting_back_leaves_the_rest_to_the_other(db: Database) -> None:
+    """It is no failed rollback: the other operation goes on from what lies there."""
+    work = Fake(plan_of(member("a")))
+    work.failing = {("a", "wait"): StepFailed("x"), ("a", "switch-back"): LeaseHeld("fenced")}
+    with pytest.raises(LeaseHeld, match="fenced; nothing is put back by this one") as raised:
+        run(db, work)
+    assert not isinstance(raised.value, RollbackFailed)
+    assert work.acts[-1] == "a switch-back"
+
+
+def test_what_was_put_back_without_a_journal_is_written_down_once_it_is_there_again(
+    db: Database,
+) -> None:
+    work = Fake(plan_of(member("a")))
+    journal = begun(db, work.plan)
+    applied = work.apply
+
+    def loses_and_regains_the_journal(step: Step) -> str:
+        names = {"wait": ("steps", "gone"), "start": ("gone", "steps")}.get(step.name)
+        if names:
+            with db.session() as session:
+                session.connection().execute(text("ALTER TABLE {} RENAME TO {}".format(*names)))
+        if step.name == "wait":
+            raise StepFailed("does not come up")
+        return applied(step)
+
+    work.apply = loses_and_regains_the_journal  # type: ignore[method-assign]
+    with pytest.raises(RolledBack):
+        carry_out(work.plan, work, journal)
+    assert rows(db)[-2:] == [("a", "switch-back", "undone"), ("a", "start", "undone")]
+    assert not any("is not in the journal" in said for said in journal.unwritten)

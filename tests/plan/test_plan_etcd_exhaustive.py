@@ -150,6 +150,7 @@ def require_progress(setting: Setting, way: list[World]) -> None:
         )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("count", "kinds", "downtime", "orders"),
     [

@@ -111,6 +111,9 @@ class _Silent:
     def keep(self, group: str) -> None:
         pass
 
+    def catch_up(self) -> None:
+        pass
+
 
 @dataclass
 class Work:

@@ -29,6 +29,7 @@ def sample(points: list[tuple[str, str, str]], count: int, say: Callable[[str], 
         points[:] = random.Random(seed).sample(points, SAMPLE)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [3, 5])
 @pytest.mark.parametrize("operation", ["create", "upgrade"])
 def test_killed_before_and_after_every_step_it_converges(
@@ -58,3 +59,15 @@ def test_killed_before_and_after_every_step_it_converges(
         assert site.versions() == dict.fromkeys(site.hosts, site.version), (name, host, when)
         assert site.plan().kind == "nothing", (name, host, when)
     say(f"{operation} of {count} members: killed at {len(points)} points, converged every time")
+
+
+def test_killed_between_the_two_files_of_the_authority_it_converges(
+    make_site: Callable[..., SimulatedSite],
+) -> None:
+    """The key is written last; the certificate alone is no CA (found by the sweep above)."""
+    site = make_site("orphan")
+    authority = site.home.pki / site.name
+    authority.mkdir(parents=True)
+    (authority / "ca.pem").write_text("the first of two files\n")
+    assert site.deploy().outcome == "done"
+    site.require_healthy()
