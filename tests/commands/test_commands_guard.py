@@ -174,7 +174,7 @@ def test_the_exit_code_of_the_body_is_kept(machine: Machine) -> None:
 
 def test_on_a_full_disk_only_who_is_known_already_may_act(machine: Machine) -> None:
     machine.act(A, 5)
-    full = f"ulimit -f 0; trap '' XFSZ\n"  # no file can be written, as on a full disk
+    full = "ulimit -f 0; trap '' XFSZ\n"  # no file can be written, as on a full disk
     known = full + guarded(Guard("demo", A, 5), "echo acted\n")
     assert (machine.run(known).returncode, machine.run(known).stdout) == (0, "acted\n")
     machine.age(HOLD_SECONDS + 1)

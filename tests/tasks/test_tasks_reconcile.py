@@ -26,6 +26,7 @@ AT_ONCE = timedelta(0)
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
     database = open_database(f"sqlite:///{tmp_path / 'quoracy.db'}")
+    settle_runs(database, [FLOW])  # other tests have left something at the server
     yield database
     database.close()
 

@@ -1,0 +1,158 @@
+"""What fails is put back: by the loop, newest step first, also without a journal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from operate.made_up import Do, Fake, begun, member, plan_of, rows, run
+from sqlalchemy import text
+
+from quoracy.db.operations import steps_of
+from quoracy.db.session import Database
+from quoracy.errors import (
+    LeaseHeld,
+    RollbackFailed,
+    RolledBack,
+    StepFailed,
+)
+from quoracy.operate.loop import carry_out
+from quoracy.plan.plan import Group, Step, Undoes
+
+
+def test_a_failing_member_is_put_back_alone_newest_first(db: Database) -> None:
+    work = Fake(plan_of(member("a"), member("b"), member("c")))
+    work.failing[("b", "wait")] = StepFailed("does not come up", where="b")
+    with pytest.raises(RolledBack, match="does not come up; what had been changed was put back"):
+        run(db, work)
+    assert work.acts[-6:] == ["gate b", "b stop", "b switch", "b wait", "b switch-back", "b start"]
+    assert rows(db)[-2:] == [("b", "switch-back", "undone"), ("b", "start", "undone")]
+    assert ("b", "wait", "failed") in rows(db)
+    assert ("c", "stop", "planned") in rows(db)
+
+
+def test_the_step_that_failed_is_put_back_too(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    work.failing[("a", "stop")] = StepFailed("half stopped")
+    with pytest.raises(RolledBack):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a start"]
+
+
+def test_a_failed_putting_back_is_another_outcome(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    work.failing = {("a", "wait"): StepFailed("x"), ("a", "switch-back"): StepFailed("y")}
+    with pytest.raises(RollbackFailed, match="x; and putting back failed at a: do switch-back: y"):
+        run(db, work)
+    assert rows(db)[-1] == ("a", "switch-back", "undo_failed")
+
+
+def test_a_create_undoes_all_hosts_newest_first(db: Database) -> None:
+    prepare = Group("prepare", "", (Do("a", "p", "-p"), Do("b", "p", "-p")))
+    form = Group("form", "", (Do("a", "f", "-f"), Do("b", "f", "-f")))
+    work = Fake(plan_of(prepare, form, undoes="all"))
+    work.failing[("b", "f")] = StepFailed("no")
+    with pytest.raises(RolledBack):
+        run(db, work)
+    assert work.acts[-4:] == ["b -f", "a -f", "b -p", "a -p"]
+
+
+def test_nothing_to_put_back_is_a_plain_failure(db: Database) -> None:
+    work = Fake(plan_of(Group("stage", "", (Do("a", "stage"),))))
+    work.failing[("a", "stage")] = StepFailed("no")
+    with pytest.raises(StepFailed) as raised:
+        run(db, work)
+    assert not isinstance(raised.value, RolledBack | RollbackFailed)
+
+
+@pytest.mark.parametrize("undoes", ["group", "all", "nothing"])
+def test_who_lost_the_lease_puts_nothing_back(db: Database, undoes: Undoes) -> None:
+    work = Fake(plan_of(member("a"), undoes=undoes))
+    work.failing[("a", "switch")] = LeaseHeld("another one acts")
+    with pytest.raises(LeaseHeld):
+        run(db, work)
+    assert work.acts[-1] == "a switch"
+
+
+@pytest.mark.parametrize("undoes", ["group", "all", "nothing"])
+def test_a_lost_lease_beside_another_failure_puts_nothing_back(
+    db: Database, undoes: Undoes
+) -> None:
+    both = Group("both", "", (Do("a", "x", "-x"), Do("b", "x", "-x")), parallel=True)
+    work = Fake(plan_of(both, undoes=undoes))
+    work.failing = {("a", "x"): StepFailed("no"), ("b", "x"): LeaseHeld("another one acts")}
+    with pytest.raises(LeaseHeld):
+        run(db, work)
+    assert not any("-x" in act for act in work.acts)
+
+
+def test_putting_back_goes_on_without_a_journal(db: Database) -> None:
+    """Law 4: no new step starts, but an undo goes on."""
+    work = Fake(plan_of(member("a")))
+    journal = begun(db, work.plan)
+    applied = work.apply
+
+    def breaks_the_journal(step: Step) -> str:
+        if step.name == "wait":
+            with db.session() as session:
+                session.connection().execute(text("ALTER TABLE steps RENAME TO gone"))
+            raise StepFailed("does not come up")
+        return applied(step)
+
+    work.apply = breaks_the_journal  # type: ignore[method-assign]
+    with pytest.raises(RolledBack):
+        carry_out(work.plan, work, journal)
+    assert work.acts[-2:] == ["a switch-back", "a start"]
+    assert journal.unwritten
+
+
+def test_what_puts_back_is_not_itself_put_back(db: Database) -> None:
+    work = Fake(plan_of(member("a"), undoes="nothing"))
+    work.failing[("a", "switch")] = StepFailed("no", where="a")
+    with pytest.raises(RollbackFailed, match="putting back failed: no"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch"]
+
+
+def test_the_journal_keeps_how_each_step_is_put_back(db: Database) -> None:
+    last = replace(member("b"), kept_after="switch")
+    run(db, Fake(plan_of(member("a"), last)))
+    undo = {(row.host, row.name): json.loads(row.undo) for row in steps_of(db, "op")}
+    assert undo["a", "stop"] == [{"name": "start", "host": "a", "back": ""}]
+    assert undo["a", "wait"] == []
+    # After its last step that could be put back there is no way back, for a later process either.
+    assert undo["b", "stop"] == []
+
+
+def test_who_is_fenced_off_while_putting_back_leaves_the_rest_to_the_other(db: Database) -> None:
+    """It is no failed rollback: the other operation goes on from what lies there."""
+    work = Fake(plan_of(member("a")))
+    work.failing = {("a", "wait"): StepFailed("x"), ("a", "switch-back"): LeaseHeld("fenced")}
+    with pytest.raises(LeaseHeld, match="fenced; nothing is put back by this one") as raised:
+        run(db, work)
+    assert not isinstance(raised.value, RollbackFailed)
+    assert work.acts[-1] == "a switch-back"
+
+
+def test_what_was_put_back_without_a_journal_is_written_down_once_it_is_there_again(
+    db: Database,
+) -> None:
+    work = Fake(plan_of(member("a")))
+    journal = begun(db, work.plan)
+    applied = work.apply
+
+    def loses_and_regains_the_journal(step: Step) -> str:
+        names = {"wait": ("steps", "gone"), "start": ("gone", "steps")}.get(step.name)
+        if names:
+            with db.session() as session:
+                session.connection().execute(text("ALTER TABLE {} RENAME TO {}".format(*names)))
+        if step.name == "wait":
+            raise StepFailed("does not come up")
+        return applied(step)
+
+    work.apply = loses_and_regains_the_journal  # type: ignore[method-assign]
+    with pytest.raises(RolledBack):
+        carry_out(work.plan, work, journal)
+    assert rows(db)[-2:] == [("a", "switch-back", "undone"), ("a", "start", "undone")]
+    assert not any("is not in the journal" in said for said in journal.unwritten)
