@@ -27,6 +27,7 @@ from bench.faults_kills import KillResult, Operation, points, record, run_kill
 from bench.faults_report import figures, write_page
 from bench.faults_rig import OLD, Rig
 from bench.faults_underway import UnderResult, run_under, under_cases
+from quoracy.errors import QuoracyError
 from quoracy.lab.lab import Lab
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,7 @@ class Bench:
     kills: list[KillResult] = field(default_factory=list)
     under: list[UnderResult] = field(default_factory=list)
     recorded: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     _printing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -120,7 +122,13 @@ class Bench:
                     number, case = left.get_nowait()
                 except queue.Empty:
                     return
-                run(rig, case, f"{number}/{len(cases)}")
+                try:
+                    run(rig, case, f"{number}/{len(cases)}")
+                except QuoracyError as error:
+                    # The other labs go on; what has been found is still told in the end.
+                    self.broken.append(f"{rig.lab.name} gave up at {case.title}: {error}")
+                    self.say(self.broken[-1])
+                    return
 
         self._prepare(rigs, work)
 
@@ -150,7 +158,8 @@ def _report(bench: Bench) -> None:
     options = bench.options
     minutes = (time.monotonic() - bench.began) / 60
     found = figures(bench.kills, bench.under)
-    if not options.only and not options.sample and options.members == [3, 5]:
+    whole = not options.only and not options.sample and options.members == [3, 5]
+    if whole and not bench.broken:
         write_page(PAGE, bench.kills, bench.under, bench.recorded, options.seed, minutes)
         print(f"written: {PAGE.relative_to(ROOT)}")
     results: list[KillResult | UnderResult] = [*bench.kills, *bench.under]
@@ -163,7 +172,7 @@ def _report(bench: Bench) -> None:
         f"quorum: {found['below_quorum']}; longest stall of a write: {found['longest_stall_s']} s"
     )
     print(json.dumps(found))
-    sys.exit(0 if found["converged"] == found["cases"] else 1)
+    sys.exit(0 if found["converged"] == found["cases"] and not bench.broken else 1)
 
 
 def _problem(result: KillResult | UnderResult) -> str:

@@ -77,8 +77,6 @@ class Ended:
     message: str = ""
     died: str = ""
     recorded: list[Recorded] = field(default_factory=list)
-    seconds: float = 0.0
-    exit_code: int | None = None
 
 
 class Controller:
@@ -89,7 +87,6 @@ class Controller:
         self._process: ForkServerProcess = _CONTEXT.Process(
             target=_main, args=(order, theirs), daemon=True
         )
-        self._began = time.monotonic()
         self._process.start()
         theirs.close()
         self._ended = Ended()
@@ -142,8 +139,6 @@ class Controller:
             except (EOFError, ConnectionResetError):
                 break
         self._process.join(10.0)
-        self._ended.exit_code = self._process.exitcode
-        self._ended.seconds = time.monotonic() - self._began
         return self._ended
 
     def _note(self, message: tuple[object, ...]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.faults_kills import KillResult
 from bench.faults_makers import STEPS
-from bench.faults_rig import LIMITS, NEW, OLD, TIMING, Seen
+from bench.faults_rig import LIMITS, NEW, OLD, RATE, TIMING, Seen
 from bench.faults_underway import UnderResult
 
 _HEAD = """\
@@ -42,7 +42,7 @@ A case is as it must be when all of this holds:
 
 ## Who judges
 
-Nothing of the product judges. A **writer** in a process of its own writes 50 unique keys a second through all
+Nothing of the product judges. A **writer** in a process of its own writes {rate:g} unique keys a second through all
 members and reads them all back in the end. A **watcher** in a process of its own polls every member every 40 ms
 with a client certificate of its own. Both run from before the fault until the run that converged has ended;
 in a create there is nobody to ask before it is done, so only the end is judged.
@@ -136,6 +136,7 @@ def write_page(
         seed=seed,
         minutes=round(minutes),
         old=OLD,
+        rate=RATE,
         new=NEW,
         **TIMING,
         **LIMITS,

@@ -17,6 +17,7 @@ from typer.main import get_command
 from quoracy import errors
 from quoracy.checks.versions import KNOWN_BAD, SECURITY_FLOORS, UPGRADE_FLOORS
 from quoracy.cli.app import app
+from quoracy.db.models import Outcome
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.spec.parse import parse_cluster
 
@@ -27,6 +28,7 @@ PAGES = sorted(
 )
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 OPERATION = (DOCS / "operations" / "etcd-deploy.md").read_text()
+ROLLBACK = (DOCS / "operations" / "operation-rollback.md").read_text()
 MINIMAL = DOCS / "examples" / "cluster-minimal.yaml"
 # Refusals name these operations, and the README says that they do not exist yet.
 NOT_BUILT = {"etcd-scale", "etcd-replace", "etcd-rotate-certs"}
@@ -76,16 +78,26 @@ def test_every_field_is_documented_with_its_default() -> None:
     assert wrong == {}
 
 
-def test_every_reason_of_a_verdict_is_on_the_page_of_the_operation() -> None:
-    documented = set(re.findall(r"`([A-Z][A-Za-z]+)`", OPERATION))
-    assert set(_reasons()) - documented == set()
+def test_the_tables_of_refusals_hold_every_reason_of_a_verdict_and_no_other() -> None:
+    refusals = OPERATION.split("## Refusals and warnings")[1].split("\n## ")[0]
+    assert _in_table(refusals) == set(_reasons(but="etcd_rollback.py"))
+    refusals = ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
+    assert _in_table(refusals) >= set(_reasons("plan/etcd_rollback.py"))
+    assert _in_table(refusals) <= set(_reasons())
 
 
-def test_the_table_of_refusals_holds_only_reasons_that_exist() -> None:
-    table = OPERATION.split("## Refusals and warnings")[1].split("\n## ")[0]
-    cells = re.findall(r"^\| (`[A-Z][^|]*) \|", table, re.M)
-    listed = {reason for cell in cells for reason in re.findall(r"`(\w+)`", cell)}
-    assert listed == set(_reasons())
+def test_every_outcome_is_explained() -> None:
+    outcomes = set(get_args(Outcome))
+    assert {one for one in outcomes if f"`{one}`" not in OPERATION} == set()
+    assert {one for one in outcomes if f"`{one}`" not in _page("operations/history.md")} == set()
+    assert {one for one in outcomes if f"`{one}`" not in _page("glossary.md")} == set()
+
+
+@pytest.mark.parametrize("verb", ["etcd-deploy", "operation-rollback"])
+def test_every_option_of_an_operation_is_on_its_page(verb: str) -> None:
+    page, command = _page(f"operations/{verb}.md"), _subcommands(get_command(app))[verb]
+    options = {option for one in command.params for option in one.opts if option.startswith("--")}
+    assert {one for one in options - {"--help"} if f"| `{one}` |" not in page} == set()
 
 
 def test_every_error_is_on_the_page_of_the_operation() -> None:
@@ -190,18 +202,22 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _reasons() -> Iterator[str]:
-    """First arguments of the functions that make verdicts, wherever plans and checks call them."""
-    for folder in ("plan", "checks"):
-        for file in (ROOT / "quoracy" / folder).glob("*.py"):
-            for call in ast.walk(ast.parse(file.read_text())):
-                if (
-                    isinstance(call, ast.Call)
-                    and isinstance(call.func, ast.Name)
-                    and call.func.id in ("passed", "warned", "failed", "unknown")
-                    and isinstance(call.args[0], ast.Constant)
-                ):
-                    yield str(call.args[0].value)
+def _in_table(text: str) -> set[str]:
+    cells = re.findall(r"^\| (`[A-Z][^|]*) \|", text, re.M)
+    return {reason for cell in cells for reason in re.findall(r"`(\w+)`", cell)}
+
+
+def _reasons(files: str = "**/*.py", *, but: str = "") -> Iterator[str]:
+    """First arguments of the functions that make verdicts, wherever they are called."""
+    for file in (ROOT / "quoracy").glob(files):
+        for call in ast.walk(ast.parse(file.read_text())) if file.name != but else ():
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id in ("passed", "warned", "failed", "unknown")
+                and isinstance(call.args[0], ast.Constant)
+            ):
+                yield str(call.args[0].value)
 
 
 def _code(folder: str) -> str:

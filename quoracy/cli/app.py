@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(
-    cluster_app, name="cluster", help="The clusters that are wanted: apply, list, show, forget."
+    cluster_app, name="cluster", help="Clusters that are wanted: apply, list, show, forget."
 )
 app.add_typer(host_app, name="host", help="Hosts and their keys.")
 app.add_typer(plan_app, name="plan", help="Show what an operation would do; changes nothing.")

@@ -20,7 +20,7 @@ def operation_rollback(
     without_prefect: WithoutPrefect = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put back what the last operation of a cluster has left half done.
+    """Put back what an operation has left half done.
 
     That is the member it was working on when it was killed or failed; of a create, all hosts. What
     it had finished stays. Exit code 0 done or nothing to do, 1 failed, 2 usage, 3 refused, 4

@@ -10,10 +10,11 @@ from quoracy.cli.options import AsJson
 
 
 def reconcile(as_json: AsJson = False) -> None:
-    """End operations of dead processes and free their leases.
+    """Settle what dead processes have left behind.
 
-    Touches no host and no live operation, and needs no server. The deployment of the same name does
-    it every five minutes, and ends the Prefect runs of dead processes as well.
+    Ends their operations as failed and frees their leases. Touches no host and no live operation,
+    and needs no server. The deployment of the same name does it every five minutes, and ends the
+    Prefect runs of dead processes as well.
     """
     from quoracy.cli.show import show_json
     from quoracy.db.session import open_database

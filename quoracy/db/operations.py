@@ -135,11 +135,11 @@ def step_ended(
         step.state, step.ended_at, step.detail = state, now, detail
 
 
-def drop_undo(db: Database, operation_id: str, group: str) -> None:
-    """Record that there is no way back any more for the steps of a group."""
-    steps = update(StepRecord).where(
-        col(StepRecord.operation_id) == operation_id, col(StepRecord.group) == group
-    )
+def drop_undo(db: Database, operation_id: str, group: str | None) -> None:
+    """Record that there is no way back any more for the steps of a group; None: of the operation."""
+    steps = update(StepRecord).where(col(StepRecord.operation_id) == operation_id)
+    if group is not None:
+        steps = steps.where(col(StepRecord.group) == group)
     with db.session() as session:
         session.exec(steps.values(undo="[]"))
 

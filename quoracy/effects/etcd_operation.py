@@ -9,19 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from quoracy.checks.verdict import Verdict, require
-from quoracy.commands.guard import LOCK_SECONDS, OWN_BUSY, Guard, guarded
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, is_live
 from quoracy.db.session import Database, open_database
+from quoracy.effects.claims import Claims
 from quoracy.effects.etcd_steps import apply_etcd_step
 from quoracy.effects.etcd_work import EtcdWork
 from quoracy.effects.gather import gather_etcd
-from quoracy.effects.site import EtcdSite, let_settle, require_success
-from quoracy.errors import QuoracyError
+from quoracy.effects.site import EtcdSite, let_settle
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home, load_home
 from quoracy.operate.approval import Approve
-from quoracy.operate.run import Asked, Leased, Report, apply_plan, leased, record_without_acting
+from quoracy.operate.run import Asked, Report, apply_plan, leased, record_without_acting
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.remote.pool import HostPool
 from quoracy.secrets import DEFAULT, Resolver
@@ -121,13 +120,13 @@ class EtcdOperation(ABC):
             return record_without_acting(self.db, plan, asked, "nothing_to_do")
         if self.dry_run:
             return record_without_acting(self.db, plan, asked, "dry_run")
-        fence = self._highest_fence()
-        with leased(self.db, plan, asked, least_fence=fence, claim=self._claim) as operation:
-            work = EtcdWork(self, operation, plan)
+        fence, claims = self._highest_fence(), Claims(self.cluster.name, self.pool)
+        with leased(self.db, plan, asked, least_fence=fence, claim=claims.take) as operation:
+            work = EtcdWork(self, operation, claims.guard(operation), plan)
             try:
                 return apply_plan(self.db, plan, work, operation)
             finally:
-                work.let_go()
+                claims.let_go(operation)
 
     def _let_the_dead_finish(self) -> None:
         """Wait for what a dead process has left running on the hosts: facts seen meanwhile go stale."""
@@ -135,33 +134,9 @@ class EtcdOperation(ABC):
         if lease is not None and not is_live(lease, this_process(), self.db.now()):
             self.pool.each(lambda host: let_settle(self.cluster, host))
 
-    def _claim(self, operation: Leased) -> None:
-        """Tell every host of the holder, before anything is looked at or changed, and at each beat.
-
-        A holder before us may only be paused: from here on no host obeys it any more.
-
-        Raises:
-            QuoracyError: A host refuses, or cannot be told.
-        """
-        guard = guard_of(self.cluster, operation)
-        script, limit = guarded(guard, ":\n"), LOCK_SECONDS + 10.0
-        answers = self.pool.each(
-            lambda host: host.run(script, what="claim the host", timeout=limit, check=False)
-        )
-        for name, answer in answers.items():
-            if isinstance(answer, QuoracyError):
-                raise answer
-            if answer.exit_code != OWN_BUSY:  # our own script has it, so nobody else can
-                require_success(guard, name, answer, what="claim the host")
-
     def _highest_fence(self) -> int:
         heard = self.seen.facts.heard.values() if self.seen else ()
         return max((f.host.guard.fence for f in heard if f.host.guard), default=0)
-
-
-def guard_of(cluster: EtcdCluster, operation: Leased) -> Guard:
-    """What an operation that holds the lease presents to the hosts."""
-    return Guard(cluster.name, operation.holder, operation.fence, operation.successor_of)
 
 
 @contextmanager

@@ -39,9 +39,8 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
             return _install_release(step, site)
         case steps.PinCluster():
             return _pin_cluster(site)
-        case steps.UnpinCluster():
-            unpin_cluster_id(site.db, site.cluster.name, now=datetime.now(UTC))
-            return ""
+        case steps.WithdrawMember():
+            return _withdraw_member(host, site)
         case _:
             script, timeout = _script(step, site)
             site.change(host, script, what=step.title, timeout=timeout)
@@ -77,8 +76,6 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
             return commands.enable_member(cluster), 30.0
         case steps.StopMember() | steps.HaltMember():
             return commands.stop_member(cluster), stop
-        case steps.WithdrawMember():
-            return commands.withdraw_member(cluster, site.stamp), stop
         case steps.FinishBootstrap():
             return commands.finish_bootstrap(cluster, _pinned(site)), 30.0
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
@@ -106,6 +103,15 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
         chunks = iter(lambda: archive.read(CHUNK), b"")
         site.push(step.host, script, chunks, what=f"install etcd {step.version}")
     return f"sha256 {release.sha256[:12]}"
+
+
+def _withdraw_member(host: str, site: EtcdSite) -> str:
+    """Take a young member off its host; the cluster that was to be has no identity any more."""
+    script = commands.withdraw_member(site.cluster, site.stamp)
+    limit = site.cluster.systemd.stop_timeout_s + 10.0
+    site.change(host, script, what=steps.WithdrawMember.title, timeout=limit)
+    unpin_cluster_id(site.db, site.cluster.name, now=datetime.now(UTC))
+    return ""
 
 
 def _pin_cluster(site: EtcdSite) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
-from quoracy.commands.guard import Guard, released
+from quoracy.commands.guard import Guard
 from quoracy.effects.site import EtcdSite
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.operate.approval import Approval
@@ -29,10 +29,11 @@ class EtcdWork:
     Args:
         operation: What is under way.
         lease: Under which it acts.
+        guard: What it presents to the hosts.
         shown: The plan that is applied.
     """
 
-    def __init__(self, operation: EtcdOperation, lease: Leased, shown: Plan) -> None:
+    def __init__(self, operation: EtcdOperation, lease: Leased, guard: Guard, shown: Plan) -> None:
         self._operation = operation
         operation.seen = None  # whoever held the lease before may have acted since
         self._shown = shown
@@ -44,7 +45,7 @@ class EtcdWork:
             pool=operation.pool,
             home=operation.home,
             db=operation.db,
-            guard=Guard(operation.cluster.name, lease.holder, lease.fence, lease.successor_of),
+            guard=guard,
             stamp=lease.operation_id,
             resolvers=operation.resolvers,
             look=operation.look,
@@ -112,21 +113,19 @@ class EtcdWork:
         """What became of a member, as a Markdown table."""
         took = time.monotonic() - self._began[member]
         facts = self._fresh_facts()
-        told = facts.statuses[member]
+        told = facts.statuses.get(member)
         rows = {
             "member": member,
-            "etcd": told.version,
             "stopped, switched and healthy again in": f"{took:.1f} s",
-            "applied index": str(told.applied_index),
-            "size of the database": f"{told.db_bytes / 1024**2:.1f} MiB",
             "members healthy": f"{len(facts.healthy)} of {len(facts.hosts)}",
             "leader": facts.leader or "none",
-            "alarms": ", ".join(told.alarms) or "none",
         }
+        if told is not None:
+            rows |= {
+                "etcd": told.version,
+                "applied index": str(told.applied_index),
+                "size of the database": f"{told.db_bytes / 1024**2:.1f} MiB",
+                "alarms": ", ".join(told.alarms) or "none",
+            }
         lines = [f"| {name} | {value} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
-
-    def let_go(self) -> None:
-        """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""
-        script = released(self._site.guard)
-        self._operation.pool.each(lambda host: host.run(script, what="let go", check=False))

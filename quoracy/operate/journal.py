@@ -76,8 +76,8 @@ class Journal:
             raise
         self._act(place, step, act)
 
-    def keep(self, group: str) -> None:
-        """Record that nothing of the group is put back any more, by a later process either."""
+    def keep(self, group: str | None) -> None:
+        """Record that nothing of the group (None: of any) is put back, by a later process either."""
         drop_undo(self._db, self._operation_id, group)
 
     def undo(self, step: Step, group: str, act: Callable[[Step], str]) -> None:

@@ -117,7 +117,7 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
         journal.step(step, act)
         if step.name == group.kept_after:
             acted.clear()
-            journal.keep(group.title)
+            journal.keep(None if undoes == "all" else group.title)
 
     try:
         if group.parallel:

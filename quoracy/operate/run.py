@@ -169,7 +169,8 @@ def _outcome(db: Database, operation_id: str) -> Iterator[None]:
     except BaseException as error:
         # What became of the hosts counts more than that it could not be written down.
         with _noted(error):
-            end_operation(db, operation_id, outcome_of(error), now=db.now(), error=str(error))
+            said = str(error) or type(error).__name__
+            end_operation(db, operation_id, outcome_of(error), now=db.now(), error=said)
         raise
     end_operation(db, operation_id, "done", now=db.now())
 

@@ -57,7 +57,8 @@ def plan_create(
     groups = [
         Group("prepare hosts", "", tuple(prepare), parallel=True),
         Group("form the cluster", "", tuple(form), parallel=True),
-        Group("pin the cluster", "", (PinCluster("", withdraw=fresh), *finish)),
+        # Once all members have served, the cluster is there: what is left is finished, not undone.
+        Group("pin the cluster", "", (PinCluster(""), *finish), kept_after=PinCluster.name),
     ]
     verb = "finish the create of" if found else "create"
     return Plan(

@@ -167,7 +167,7 @@ class FormMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class WithdrawMember(_HostStep):
-    """Undo of a first start: stop, disable, move the data aside."""
+    """Undo of a first start: stop, disable, move the data aside, forget the cluster's ID."""
 
     name: ClassVar[str] = "withdraw-member"
     title: ClassVar[str] = "stop, disable and move the data aside"
@@ -231,28 +231,10 @@ class AwaitMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class PinCluster(_HostStep):
-    """Remember the new cluster's ID in the database.
+    """Remember the new cluster's ID in the database; withdrawing its members forgets it."""
 
-    Attributes:
-        withdraw: Whether its undo forgets it, as the members are withdrawn, too.
-    """
-
-    withdraw: bool
     name: ClassVar[str] = "pin-cluster"
     title: ClassVar[str] = "remember the cluster's ID"
-
-    @property
-    def undo(self) -> tuple[Step, ...]:
-        """Forget it."""
-        return (UnpinCluster(self.host),) if self.withdraw else ()
-
-
-@dataclass(frozen=True, slots=True)
-class UnpinCluster(_HostStep):
-    """Undo of remembering the new cluster's ID."""
-
-    name: ClassVar[str] = "unpin-cluster"
-    title: ClassVar[str] = "forget the cluster's ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +249,6 @@ _UNDO = {
     step.name: step
     for step in (
         SwitchGeneration,
-        UnpinCluster,
         WithdrawBootstrap,
         WithdrawGeneration,
         WithdrawMember,

@@ -60,7 +60,8 @@ class Group:
         steps: In order; steps of different hosts run side by side when `parallel`.
         stops_voter: Whether the quorum gate must be passed right before the first step.
         note: What cannot be undone afterwards, or else must be known before; may be empty.
-        kept_after: Name of the step after whose success nothing of the group is put back any more.
+        kept_after: Name of the step after whose success nothing of what the failure of this group
+            would undo is put back any more.
     """
 
     title: str

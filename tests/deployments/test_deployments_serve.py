@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +8,11 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect_harness import ask
 
 from deployments.automations import NAME
 from deployments.bootstrap import bootstrap
-from deployments.clock import start_clock
 from deployments.project import PREFECT_YAML, flow_names
-from deployments.serve import scheduled, served_deployments
+from deployments.serve import served_deployments
 
 PROJECT: dict[str, Any] = yaml.safe_load(PREFECT_YAML.read_text())
 WANTED: list[dict[str, Any]] = PROJECT["deployments"]
@@ -60,8 +57,14 @@ def test_the_runner_serves_what_prefect_yaml_deploys() -> None:
     }
 
 
-def test_only_housekeeping_runs_by_a_clock() -> None:
-    assert scheduled() == [("reconcile/reconcile", timedelta(minutes=5))]
+def test_only_housekeeping_is_scheduled_and_never_twice_at_once() -> None:
+    scheduled = [one for one in served_deployments() if one.schedules]
+    (reconcile,) = scheduled
+    assert reconcile.name == "reconcile"
+    (schedule,) = reconcile.schedules
+    assert schedule.schedule.interval == timedelta(minutes=5)
+    assert reconcile.concurrency_limit == 1
+    assert reconcile.concurrency_options.collision_strategy == "CANCEL_NEW"
 
 
 def test_a_flow_has_the_name_of_its_function() -> None:
@@ -80,24 +83,3 @@ def test_bootstrap_registers_blocks_and_automation_any_number_of_times() -> None
     assert (automation.enabled, automation.trigger.within.total_seconds()) == (True, 90)
     related = automation.trigger.match_related.model_dump()
     assert related["prefect.resource.name"] == flow_names()
-
-
-@pytest.mark.prefect
-@pytest.mark.usefixtures("prefect_server")
-def test_the_clock_starts_runs_until_it_is_stopped() -> None:
-    with get_client(sync_client=True) as client:
-        flow_id = client.create_flow(flow_of("flows.reconcile.reconcile"))
-        deployment = client.create_deployment(flow_id, "clockwork")
-    stop = threading.Event()
-    clock = start_clock("reconcile/clockwork", timedelta(milliseconds=10), stop)
-    wanted = {"id": {"any_": [str(deployment)]}}
-    try:
-        while len(ask("/flow_runs/filter", deployments=wanted)) < 2:
-            assert clock.is_alive()
-    finally:
-        stop.set()
-        clock.join()
-    runs = ask("/flow_runs/filter", deployments=wanted)
-    assert {run["state_type"] for run in runs} == {"SCHEDULED"}
-    with get_client(sync_client=True) as client:
-        client.delete_deployment(deployment)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from prefect_site import PrefectSite
+from prefect_site import PrefectSite, wait_for
 from silent_runs import fall_silent
 
 from quoracy.lab.watch import overlaps
@@ -136,3 +136,14 @@ def test_the_rest_is_declined_or_approved_in_the_dialog(up: PrefectSite) -> None
     assert up.answer(run, approve=True, approver="ada") == "ACCEPT"
     assert up.ended(run)["state_name"] == "Done"
     assert any(line.startswith("approved by ada; next: ") for line in up.logs(run))
+
+
+def test_the_server_schedules_reconcile(up: PrefectSite) -> None:
+    """With SQLAlchemy 2.1 the scheduler of Prefect 3.8.8 fails at every insert."""
+    planned = {"name": {"any_": ["reconcile"]}}
+
+    def look() -> list[str] | None:
+        runs = up.ask("/flow_runs/filter", deployments=planned)
+        return [run["state_name"] for run in runs if run["auto_scheduled"]] or None
+
+    assert wait_for("a scheduled run", look)

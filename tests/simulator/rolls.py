@@ -108,7 +108,7 @@ class _Silent:
     def undo(self, step: Step, group: str, act: Callable[[Step], str]) -> None:
         act(step)
 
-    def keep(self, group: str) -> None:
+    def keep(self, group: str | None) -> None:
         pass
 
     def catch_up(self) -> None:

@@ -52,7 +52,8 @@ def test_a_step_that_fails_is_put_back_and_the_next_run_converges(
         assert all(now.up or not was.up for was, now in zip(before.hosts, after.hosts, strict=True))
         if operation == "create" and ends[-1] == "RolledBack":
             assert not any(host.up or host.log for host in after.hosts), str(after)
-        assert site.deploy().outcome == "done", f"{step}"
+        # The very last step has acted: then nothing is left to do.
+        assert site.deploy().outcome in ("done", "nothing_to_do"), f"{step}"
         site.require_healthy()
         assert site.versions() == dict.fromkeys(site.hosts, site.version)
     counted = ", ".join(f"{ends.count(end)} {end}" for end in sorted(set(ends)))

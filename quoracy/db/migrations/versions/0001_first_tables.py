@@ -1,5 +1,7 @@
 """First tables: clusters, nodes, operations, steps, leases, snapshots."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,15 +23,15 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _moment(name: str, *, nullable: bool = False) -> sa.Column[object]:
+def _moment(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _text(name: str, *, nullable: bool = False) -> sa.Column[object]:
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text(), nullable=nullable)
 
 
-def _string(name: str, *, nullable: bool = False) -> sa.Column[object]:
+def _string(name: str, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.String(), nullable=nullable)
 
 

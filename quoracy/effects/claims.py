@@ -1,0 +1,62 @@
+"""The holds of one operation on its hosts: taken before anything is looked at, repeated, let go."""
+
+from __future__ import annotations
+
+import threading
+
+from quoracy.commands.guard import OWN_BUSY, Guard, guarded, released
+from quoracy.effects.site import require_success
+from quoracy.errors import QuoracyError
+from quoracy.operate.run import Leased
+from quoracy.remote.pool import HostPool
+
+# Who is in the middle of a script there keeps the host anyway.
+WAIT_SECONDS = 5
+
+
+class Claims:
+    """Tells the hosts of a cluster who acts on it.
+
+    A host obeys its holder until it hears of a higher number, and forgets him after a minute of
+    silence: so the claim is repeated with each beat of the lease, also on hosts that a long step
+    does not touch.
+    """
+
+    def __init__(self, cluster: str, pool: HostPool) -> None:
+        self._cluster = cluster
+        self._pool = pool
+        self._one_at_a_time = threading.Lock()
+        self._let_go = False
+
+    def guard(self, operation: Leased) -> Guard:
+        """What an operation that holds the lease presents to the hosts."""
+        return Guard(self._cluster, operation.holder, operation.fence, operation.successor_of)
+
+    def take(self, operation: Leased) -> None:
+        """Tell every host of the holder; one before him may only be paused, and is obeyed no more.
+
+        Raises:
+            QuoracyError: A host refuses, or cannot be told.
+        """
+        guard = self.guard(operation)
+        script = guarded(guard, ":\n", wait_s=WAIT_SECONDS)
+        with self._one_at_a_time:
+            if self._let_go:
+                return
+            answers = self._pool.each(
+                lambda host: host.run(
+                    script, what="claim the host", timeout=WAIT_SECONDS + 10.0, check=False
+                )
+            )
+        for name, answer in answers.items():
+            if isinstance(answer, QuoracyError):
+                raise answer
+            if answer.exit_code != OWN_BUSY:  # our own script has it, so nobody else can
+                require_success(guard, name, answer, what="claim the host")
+
+    def let_go(self, operation: Leased) -> None:
+        """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""
+        script = released(self.guard(operation))
+        with self._one_at_a_time:
+            self._let_go = True
+            self._pool.each(lambda host: host.run(script, what="let go", check=False))
