@@ -55,7 +55,7 @@ def _power_on(lab: Lab, host: str) -> None:
 
 
 def _slow(lab: Lab, host: str) -> None:
-    lab.slow(host, "1mbit")
+    lab.slow(host, "4mbit")
 
 
 def _cut_ssh(lab: Lab, host: str) -> None:
@@ -71,7 +71,7 @@ HOST_FAULTS = (
     HostFault("host loses its network for 5 s", Lab.cut, 5.0, Lab.heal),
     CUT,
     HostFault("host's disk is full; freed after the run", Lab.fill_disk, None, Lab.free_disk),
-    HostFault("host's network slows down to 1 Mbit/s", _slow, None, Lab.heal),
+    HostFault("host's network slows down to 4 Mbit/s", _slow, None, Lab.heal),
     HostFault("SSH cut in the middle of the script; back after the run", _cut_ssh, None, Lab.heal),
 )
 #: Made at a host that is not worked on; only five members can bear it.

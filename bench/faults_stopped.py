@@ -14,7 +14,10 @@ from quoracy.errors import QuoracyError
 
 STOPPED_S = 120.0
 #: How it says that it may no longer act: a host has seen a higher number, or the lease is another's.
-_TRUE = ("a later operation has already acted there", "was lost to someone else")
+_TRUE = (
+    "a later operation has already acted there",
+    "another operation has taken the cluster over",
+)
 
 
 def run_stopped(

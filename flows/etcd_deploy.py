@@ -14,6 +14,7 @@ from prefect.client.schemas import State
 from pydantic import BaseModel, Field
 
 from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+from quoracy.operate.approval import approver_at_hand
 from quoracy.operate.run import Report
 from quoracy.plan.etcd_deploy import Action, DeployOption
 from tasks.approval import approve_in_ui
@@ -87,5 +88,6 @@ def etcd_deploy(
 def _deploy(wanted: Wanted) -> Report:
     """Spec, facts, plan, steps, checks, audit; `tasks` gives each effect its place in the run."""
     with open_etcd_deploy(wanted) as deploy:
-        deploy.approve = approve_in_ui if wanted.pause_after_first else None
+        if wanted.pause_after_first:
+            deploy.approve = approver_at_hand() or approve_in_ui
         return run_visibly(deploy)

@@ -1,7 +1,7 @@
 """operation-rollback: put back what the last operation of a cluster has left half done.
 
 Changes: the member that was worked on when it stopped; in a create, all hosts. Nothing else.
-Refuses: when nothing is half done, when etcd no longer lets it go back, lost quorum.
+Refuses: hosts to be put back that cannot be asked, lost quorum, a create that serves already.
 If it stops half-way: run it again; it goes on from the journal and from what the hosts say.
 """
 

@@ -54,9 +54,7 @@ PauseAfterFirst = Annotated[
         "--pause-after-first", help="Show what became of the first member and ask before the next."
     ),
 ]
-Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Approve in advance what would be asked.")
-]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Approve in advance what would be asked.")]
 PlanId = Annotated[
     str, typer.Option("--plan-id", help="Apply this plan (its ID is shown by `plan`) or none.")
 ]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from quoracy.db.holder import this_process
-from quoracy.db.lease import get_lease, is_live
+from quoracy.db.lease import get_lease, held, is_live
 from quoracy.db.models import Operation
 from quoracy.db.operations import history, steps_of
 from quoracy.db.session import Database
@@ -19,7 +19,7 @@ from quoracy.home import Home
 from quoracy.operate.journal import PUT_BACK
 from quoracy.plan.etcd_rollback import OPERATION, HalfDone, TakenStep, plan_etcd_rollback
 from quoracy.plan.etcd_steps import undo_from_json
-from quoracy.plan.plan import Plan
+from quoracy.plan.plan import BACKUP, Plan
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import ssh_targets
 
@@ -46,16 +46,28 @@ class EtcdRollback(EtcdOperation):
 
 
 def find_half_done(db: Database, cluster: str) -> HalfDone | None:
-    """The last operation that changed hosts, when it did not come to its end and nobody is at it."""
+    """The last operation that changed hosts, when it did not come to its end.
+
+    Raises:
+        LeaseHeld: Somebody is still at it.
+    """
     lease = get_lease(db, cluster)
     if lease is not None and is_live(lease, this_process(), db.now()):
-        return None  # taking the lease will say who is at it
+        raise held(lease)
     for operation in history(db, cluster):
+        if operation.kind == OPERATION and operation.outcome != "done":
+            continue  # it says nothing about what it was to put back
         if operation.outcome in _WHOLE:
             return None
-        if operation.fence is not None and operation.kind != OPERATION:
+        if operation.fence is not None and _began(db, operation):
             return _half_done(db, operation)
     return None
+
+
+def _began(db: Database, operation: Operation) -> bool:
+    """Whether any step was begun that changes hosts: the backup changes nothing."""
+    steps = steps_of(db, operation.id)
+    return any(step.state != "planned" and step.group != BACKUP for step in steps)
 
 
 def _half_done(db: Database, operation: Operation) -> HalfDone:

@@ -25,9 +25,7 @@ from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import render_generation
 
 
-def plan_start(
-    cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCertificates
-) -> Plan:
+def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCertificates) -> Plan:
     """The plan that starts the stopped members, side by side: alone none of them becomes ready."""
     stopped = [host for host in cluster.hosts if _can_start(cluster, host, facts.heard[host.name])]
     unfit = [] if quorate(facts) else _unfit_certificates(cluster, facts, certificates)

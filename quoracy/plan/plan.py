@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 from quoracy.checks.verdict import Verdict
 
+BACKUP = "backup"
+"""The group of the steps before anything is changed, in the journal."""
 Undoes = Literal["group", "all", "nothing"]
 
 
@@ -107,7 +109,7 @@ class Plan:
     def steps(self) -> Iterator[tuple[str, Step]]:
         """All steps in order, each with its group's title."""
         for step in self.before:
-            yield "backup", step
+            yield BACKUP, step
         for group in self.groups:
             for step in group.steps:
                 yield group.title, step

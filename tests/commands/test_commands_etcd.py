@@ -158,7 +158,9 @@ def test_finish_bootstrap_drops_the_bootstrap_keys_last() -> None:
         text.index("rm -f /etc/etcd/demo/bootstrap.yaml"),
     ]
     assert places == sorted(places)
-    assert text.endswith("rm -f /etc/etcd/demo/bootstrap.yaml /etc/etcd/demo/formed\nsync -f /etc/etcd/demo\n")
+    assert text.endswith(
+        "rm -f /etc/etcd/demo/bootstrap.yaml /etc/etcd/demo/formed\nsync -f /etc/etcd/demo\n"
+    )
 
 
 def test_snapshot_path() -> None:

@@ -160,7 +160,9 @@ def test_once_all_have_served_an_unfinished_create_forms_nobody_anew() -> None:
             "demo-3": absent(),
         }
     )
-    stops = {(v.where, v.reason) for v in planned(facts, pinned_cluster_id=None).verdicts if v.stops}
+    stops = {
+        (v.where, v.reason) for v in planned(facts, pinned_cluster_id=None).verdicts if v.stops
+    }
     assert {("demo-2", "LogMissing"), ("demo-3", "MemberWiped")} <= stops
 
 
@@ -168,7 +170,9 @@ def test_finish_bootstrap_that_was_cut_off_after_the_mark_does_not_make_up_for_a
     hosts = WANTED.hosts
     facts = facts_of({h.name: bootstrapping(WANTED, h, has_log=True) for h in hosts})
     facts = changed(facts, "demo-2", has_log=False, data_cluster_id=CLUSTER_ID)
-    stops = {(v.where, v.reason) for v in planned(facts, pinned_cluster_id=None).verdicts if v.stops}
+    stops = {
+        (v.where, v.reason) for v in planned(facts, pinned_cluster_id=None).verdicts if v.stops
+    }
     assert ("demo-2", "LogMissing") in stops
 
 

@@ -42,7 +42,9 @@ def outcome(setting: Setting, world: World) -> str:
     plan = plan_of(setting, world)
     stops = set(told(plan).stops)
     if any(host.cut for host in world.hosts):
-        stops -= {"QuorumWouldBeLost"}  # at the first of them, or later: who is cut off may be needed
+        stops -= {
+            "QuorumWouldBeLost"
+        }  # at the first of them, or later: who is cut off may be needed
     assert stops == expected_refusal(setting, world), f"{told(plan)}: {world}"
     assert order_is_right(world, plan, setting), str(world)
     work = Work(setting, world)

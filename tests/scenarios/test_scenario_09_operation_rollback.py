@@ -12,6 +12,7 @@ from plan_reading import members
 from scenarios.scenario_site import Site
 
 from quoracy.effects.etcd_rollback import open_etcd_rollback
+from quoracy.errors import LeaseHeld
 from quoracy.operate.run import Asked, Report
 
 pytestmark = pytest.mark.lab
@@ -54,6 +55,28 @@ def test_the_member_that_was_worked_on_runs_again_as_before(
     assert put_back(back).outcome == "nothing_to_do"
     back.back()
     assert back.plan().kind == "nothing" or back.deploy().outcome == "done"
+
+
+def test_while_somebody_is_at_it_there_is_nothing_to_put_back_and_no_trace_of_asking(
+    back: Site,
+) -> None:
+    """What a later rollback finds must not depend on whether one was asked for too early."""
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 65})
+    refusals: list[LeaseHeld] = []
+
+    def asks(step, deploy) -> None:
+        if step.name == "stop-member" and not refusals:
+            with pytest.raises(LeaseHeld) as refusal:
+                put_back(back)
+            refusals.append(refusal.value)
+
+    assert back.deploy(before_step=asks).outcome == "done"
+    assert "works on it since" in refusals[0].what
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 75})
+    back.deploy_killed("stop-member", members(back.plan())[0], "after")
+    assert put_back(back).outcome == "done"
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 65})
+    assert back.plan().kind == "nothing"
 
 
 def test_a_create_that_was_cut_off_is_taken_off_all_hosts(back: Site, make_site) -> None:

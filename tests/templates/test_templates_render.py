@@ -154,9 +154,7 @@ class Tree:
         text = self.generation.pre_start
         for directory in ("/etc/etcd/demo", "/var/lib/etcd/demo", "/run/etcd-demo", "/etc/systemd"):
             text = text.replace(directory, f"{self.root}{directory}")
-        return subprocess.run(
-            ["sh", "-s"], input=text, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
