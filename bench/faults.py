@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.faults_kills import KillResult, Operation, points, record, run_kill
+from bench.faults_kills import KillResult, Operation, chains, points, record, run_kills
 from bench.faults_report import figures, write_page
 from bench.faults_rig import OLD, Rig
 from bench.faults_underway import UnderResult, run_under, under_cases
@@ -65,11 +65,13 @@ class Bench:
             if operation == "upgrade":
                 self._prepare(rigs, lambda rig: rig.create(OLD))
             recorded = self._prepare(rigs, lambda rig: record(rig, operation))[0]
-            cases = self._chosen(points(operation, members, recorded, self.options.seed))
+            everything = points(operation, members, recorded, self.options.seed)
+            chosen = self._chosen(everything)
+            cases = [case for case in everything if case in chosen]
             name = f"{operation} of {members}"
             self.recorded[name] = len(recorded)
             self.say(f"{name}: {len(recorded)} changing calls, {len(cases)} kill points to do")
-            self._all(rigs, cases, self._kill)
+            self._all(rigs, chains(cases), self._kill)
         finally:
             self._prepare(rigs, Rig.raze)
 
@@ -84,11 +86,14 @@ class Bench:
         finally:
             self._prepare(rigs, Rig.raze)
 
-    def _kill(self, rig: Rig, case: Any, place: str) -> None:
-        result = run_kill(rig, case)
-        self.kills.append(result)
-        died = result.died or "not killed: the call did not come about"
-        self.say(f"{place} {result.case.title}: {died} -> {result.outcome}{_problem(result)}")
+    def _kill(self, rig: Rig, chain: Any, place: str) -> None:
+        """A chain; what was not reached in it is tried once more alone."""
+        for result in run_kills(rig, chain):
+            if not result.died and not result.problem and len(chain) > 1:
+                (result,) = run_kills(rig, [result.case])
+            self.kills.append(result)
+            died = result.died or "not killed: the call did not come about"
+            self.say(f"{place} {result.case.title}: {died} -> {result.outcome}{_problem(result)}")
 
     def _under(self, rig: Rig, case: Any, place: str) -> None:
         result = run_under(rig, case)

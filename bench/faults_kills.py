@@ -1,8 +1,10 @@
 """The kill sweep: the controller dies before, in the middle of and after every changing call.
 
 First an operation is recorded undisturbed: its changing calls, and how many commands each script has.
-Then each (call, before | middle | after) is a case of its own: the controller dies there by SIGKILL,
-another process runs the same operation again, and it must converge: "done", then "nothing to do".
+Then each (call, before | middle | after) is a case: the controller dies there by SIGKILL, and another
+process runs the same operation again. Several cases that lie one after the other in the operation make
+a chain: the process that runs again is killed at the next one. Whoever comes last must converge:
+"done", then "nothing to do".
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from bench.faults_tap import Call, Point, Recorded
 from quoracy.errors import QuoracyError
 
 Operation = Literal["create", "upgrade"]
-#: A claim is repeated at every beat of the lease, so how often depends on how long the run takes.
-_CLAIM, _CLAIMS = "claim the host", 2
+#: A claim is repeated at every beat of the lease: the same script, as often as the run takes long.
+_CLAIM = "claim the host"
+CHAIN = 5
 #: Calls that find their work done when an earlier case has left it: for them it is taken away.
 _PREPARATION = ("make user", "install", "stage", "write")
 
@@ -69,15 +72,15 @@ class KillResult:
 def points(
     operation: Operation, members: int, recorded: Iterable[Recorded], seed: int
 ) -> list[Kill]:
-    """All kill points of an operation as it was recorded, and one power cut for each kind of call.
+    """All kill points of an operation in the order in which it was recorded, and some power cuts.
 
-    Of the claims of a host the first counts and one that a beat has repeated: it is the same script.
+    One power cut for each kind of call; of the claims of a host only the first counts.
     """
     dice = random.Random(f"{seed} {operation} {members}")  # noqa: S311  reproducible, no secret
     calls = [
         one
         for one in _anywhere(list(recorded))
-        if one.call.what != _CLAIM or one.call.occurrence < _CLAIMS
+        if one.call.what != _CLAIM or one.call.occurrence == 0
     ]
     found: list[Kill] = []
     for one in calls:
@@ -88,13 +91,21 @@ def points(
             Point(one.call, "after"),
         ):
             found.append(Kill(operation, members, point, one.commands))
+    cuts: list[Kill] = []
     for what in sorted({one.call.what for one in calls}):
         one = dice.choice([one for one in calls if one.call.what == what])
         command = dice.randint(1, max(1, one.commands - 1))
         point = Point(one.call, "middle", command, with_host=True)
         if one.call.host:
-            found.append(Kill(operation, members, point, one.commands))
-    return found
+            cuts.append(Kill(operation, members, point, one.commands))
+    place = {case.point.call: number for number, case in enumerate(found)}
+    return sorted([*found, *cuts], key=lambda case: place[case.point.call])
+
+
+def chains(cases: Sequence[Kill], length: int = CHAIN) -> list[list[Kill]]:
+    """Cases in the operation's order, dealt out so that those of one chain lie far apart in it."""
+    count = -(-len(cases) // length)
+    return [list(cases[number::count]) for number in range(count)]
 
 
 def _anywhere(recorded: Sequence[Recorded]) -> list[Recorded]:
@@ -106,7 +117,7 @@ def _anywhere(recorded: Sequence[Recorded]) -> list[Recorded]:
         replace(one, call=Call("", one.call.what, one.call.occurrence))
         if len(hosts[one.call.what]) == 1
         else one
-        for one in sorted(recorded, key=lambda one: (one.call.what, one.call.host))
+        for one in recorded
     ]
 
 
@@ -151,56 +162,81 @@ def unprepare(rig: Rig) -> None:
     )
 
 
-def run_kill(rig: Rig, case: Kill) -> KillResult:
-    """Run one case."""
+def run_kills(rig: Rig, cases: Sequence[Kill]) -> list[KillResult]:
+    """Run a chain of cases.
+
+    What writer and watcher saw is told with the last of them. One that was not reached stands there
+    with an empty `died`.
+    """
     began = time.monotonic()
-    body = _create if case.operation == "create" else _upgrade
+    here = [_on(rig, case) for case in cases]
+    body = _create if here[0].operation == "create" else _upgrade
     try:
-        died, outcome, problem, seen = body(rig, case)
-        if died == "late" and not problem:  # once more, at an earlier command
-            earlier = replace(case.point, commands=max(1, case.point.commands // 2))
-            case = replace(case, point=earlier)
-            died, outcome, problem, seen = body(rig, case)
+        died, outcome, problem, seen = body(rig, here)
     except QuoracyError as error:
-        died, outcome, problem, seen = "", "", f"{type(error).__name__}: {error}", Seen()
-    if problem and case.operation == "upgrade":
+        died, outcome, problem, seen = [], "", f"{type(error).__name__}: {error}", Seen()
+    if problem and here[0].operation == "upgrade":
         rig.create(OLD)
-    return KillResult(case, died, outcome, problem, seen, time.monotonic() - began)
+    seconds = (time.monotonic() - began) / len(here)
+    died += [""] * (len(here) - len(died))
+    return [
+        KillResult(case, where, outcome, problem, seen if case is here[-1] else Seen(), seconds)
+        for case, where in zip(here, died, strict=True)
+    ]
 
 
-def _create(rig: Rig, case: Kill) -> tuple[str, str, str, Seen]:
-    rig.raze(releases=case.point.call.what.startswith(_PREPARATION))
+def _on(rig: Rig, case: Kill) -> Kill:
+    """The case on this rig's hosts: the operation was recorded on the first lab's."""
+    call = case.point.call
+    if not call.host:
+        return case
+    host = f"{rig.lab.name}-{call.host.rpartition('-')[2]}"
+    return replace(case, point=replace(case.point, call=replace(call, host=host)))
+
+
+def _create(rig: Rig, cases: Sequence[Kill]) -> tuple[list[str], str, str, Seen]:
+    rig.raze(releases=any(_prepares(case) for case in cases))
     fresh_home(rig)
-    first, second = _killed_and_again(rig, case)
+    died, first, second = _killed_and_again(rig, cases)
     problem = settled(rig, second, OLD) or _unfinished(first)
     seen = Seen(hashes_equal=not problem and rig.watch.hashkv().equal)
-    return first.died, second.outcomes[0], problem or judged(seen), seen
+    return died, second.outcomes[0], problem or judged(seen), seen
 
 
-def _upgrade(rig: Rig, case: Kill) -> tuple[str, str, str, Seen]:
+def _upgrade(rig: Rig, cases: Sequence[Kill]) -> tuple[list[str], str, str, Seen]:
     rig.apply(NEW if rig.version == OLD else OLD)
-    if case.point.call.what.startswith(_PREPARATION):
+    if any(_prepares(case) for case in cases):
         unprepare(rig)
     with rig.watched() as judge:
-        first, second = _killed_and_again(rig, case)
+        died, first, second = _killed_and_again(rig, cases)
         problem = settled(rig, second, rig.version) or _unfinished(first)
         seen = judge.verdict() if not problem else Seen()
-    return first.died, second.outcomes[0], problem or judged(seen), seen
+    return died, second.outcomes[0], problem or judged(seen), seen
 
 
-def _killed_and_again(rig: Rig, case: Kill) -> tuple[Ended, Ended]:
-    first = run(rig.order(point=case.point))
-    host = case.point.call.host
-    if case.point.with_host and first.died:
-        rig.lab.power_off(host)
-        rig.lab.power_on(host)
-        rig.lab.wait_for_ssh(host)
-    return first, run(rig.order(runs=2))
+def _prepares(case: Kill) -> bool:
+    return case.point.call.what.startswith(_PREPARATION)
+
+
+def _killed_and_again(rig: Rig, cases: Sequence[Kill]) -> tuple[list[str], Ended, Ended]:
+    """Kill one process after the other, then let one end; where they died, and the last two ends."""
+    died: list[str] = []
+    for case in cases:
+        first = run(rig.order(point=case.point))
+        died.append(first.died)
+        if not first.died:
+            break  # the call did not come about, and the operation is done
+        host = case.point.call.host
+        if case.point.with_host:
+            rig.lab.power_off(host)
+            rig.lab.power_on(host)
+            rig.lab.wait_for_ssh(host)
+    return died, first, run(rig.order(runs=2))
 
 
 def _unfinished(first: Ended) -> str:
-    """A controller that was not killed must have done its work."""
-    if first.died or first.outcomes == ["done"]:
+    """A controller that was not killed must have done its work, or found it done."""
+    if first.died or first.outcomes in (["done"], ["nothing_to_do"]):
         return ""
     return f"before it could be killed it ended {first.outcomes}: {first.message}"
 

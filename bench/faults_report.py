@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.faults_kills import KillResult
+from bench.faults_kills import CHAIN, KillResult
 from bench.faults_makers import STEPS
 from bench.faults_rig import LIMITS, NEW, OLD, RATE, TIMING, Seen
 from bench.faults_underway import UnderResult
@@ -66,14 +66,16 @@ A changing call is a script that takes the cluster's lock on a host: each step, 
 letting go. The operation is recorded once; then, for every changing call, the controller is killed right
 before it, in the middle of its script, and right after it. In the middle means: the script has begun a command that the
 seed has chosen, and has not ended when the signal is sent; what runs on the host then goes on, as in life. For each kind
-of call there is one more case in which the host loses its power in the same moment.
+of call there is one more case in which the host loses its power in the same moment. Up to {chain} kill points that lie one
+after the other in the operation make a chain: the process that runs again is killed at the next one, and the last process
+must converge. What writer and watcher saw is counted once for a chain.
 
 | operation | changing calls | kill points | converged | killed in the middle | with a power cut | just missed | not reached | lost writes | below quorum | longest stall |
 |---|---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-Just missed: the script ended before the signal, twice; the case counts as a kill after the call. Not reached: the call did
-not come about in that run (a claim is repeated every 10 s, and the run was quicker), so nothing was killed.
+Just missed: the script ended before the signal; the case counts as a kill after the call. Not reached: the call did not
+come about, in the chain nor in a run of its own, so nothing was killed.
 
 """
 _UNDER = """\
@@ -145,7 +147,9 @@ def write_page(
     parts = [
         head,
         _wrong([*kills, *under]),
-        _KILLS.format(rows="\n".join(_kill_row(name, n, kills) for name, n in recorded.items())),
+        _KILLS.format(
+            chain=CHAIN, rows="\n".join(_kill_row(name, n, kills) for name, n in recorded.items())
+        ),
         _UNDER.format(rows="\n".join(_under_row(one) for one in sorted(under, key=_place))),
         _END,
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults_kills import Kill, KillResult, judged, points
+from bench.faults_kills import Kill, KillResult, chains, judged, points
 from bench.faults_report import figures, write_page
 from bench.faults_rig import Seen
 from bench.faults_tap import Call, Point, Recorded, held, is_changing, purpose
@@ -71,7 +71,17 @@ def test_each_call_is_killed_before_in_the_middle_and_after() -> None:
 def test_of_the_claims_that_beats_repeat_one_is_a_kill_point() -> None:
     calls = [one for n in range(5) for one in recorded("claim the host", *HOSTS, occurrence=n)]
     cases = points("upgrade", 3, calls, seed=1)
-    assert {case.point.call.occurrence for case in cases} == {0, 1}
+    assert {case.point.call.occurrence for case in cases} == {0}
+
+
+def test_a_chain_goes_through_the_operation_and_no_point_is_left_out() -> None:
+    calls = [one for what in ("stop", "start", "let go") for one in recorded(what, *HOSTS)]
+    cases = points("upgrade", 3, calls, seed=1)
+    dealt = chains(cases, 5)
+    assert sorted(map(id, (case for chain in dealt for case in chain))) == sorted(map(id, cases))
+    assert max(map(len, dealt)) == 5
+    for chain in dealt:
+        assert [cases.index(case) for case in chain] == sorted(cases.index(case) for case in chain)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.faults_kills import Kill, Operation, points, record, run_kill
+from bench.faults_kills import Kill, Operation, points, record, run_kills
 from bench.faults_rig import OLD, Rig
 from bench.faults_stopped import run_stopped
 from bench.faults_underway import STOPPED, STOPPED_APART, Under, UnderResult, run_under
@@ -87,7 +87,7 @@ def test_killed_anywhere_the_next_run_converges(
         f"QUORACY_FAULT_SEED={seed}: {KILLS[operation]} of {len(cases)} kill points, {operation} of 3"
     )
     for case in choose(cases, KILLS[operation], seed):
-        result = run_kill(rig, case)
+        (result,) = run_kills(rig, [case])
         say(f"{result.case.title}: {result.died} -> {result.outcome} ({result.seconds:.0f} s)")
         assert result.problem == "", result.case.title
         assert (result.seen.lost, result.seen.below_quorum) == (0, 0)
