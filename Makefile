@@ -12,7 +12,7 @@ check: install
 	.venv/bin/mypy
 
 test: check
-	$(PY) -m pytest
+	@sh scripts/test.sh
 
 demo: install
 	$(PY) -m bench.demo

@@ -24,7 +24,7 @@ from quoracy.errors import QuoracyError
 Operation = Literal["create", "upgrade"]
 #: A claim is repeated at every beat of the lease: the same script, as often as the run takes long.
 _CLAIM = "claim the host"
-CHAIN = 5
+CHAIN = 10
 #: Calls that find their work done when an earlier case has left it: for them it is taken away.
 _PREPARATION = ("make user", "install", "stage", "write")
 

@@ -43,7 +43,7 @@ A case is as it must be when all of this holds:
 ## Who judges
 
 Nothing of the product judges. A **writer** in a process of its own writes {rate:g} unique keys a second through all
-members and reads them all back in the end. A **watcher** in a process of its own polls every member every 40 ms
+members and reads them all back in the end. A **watcher** in a process of its own polls every member every 100 ms
 with a client certificate of its own. Both run from before the fault until the run that converged has ended;
 in a create there is nobody to ask before it is done, so only the end is judged.
 

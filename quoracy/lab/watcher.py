@@ -35,7 +35,7 @@ class Watcher:
     """
 
     def __init__(
-        self, members: Mapping[str, str], files: ClientFiles, *, every_s: float = 0.04
+        self, members: Mapping[str, str], files: ClientFiles, *, every_s: float = 0.1
     ) -> None:
         self._settings = Settings(dict(members), files.ca, files.cert, files.key, every_s)
         self._process: subprocess.Popen[bytes] | None = None

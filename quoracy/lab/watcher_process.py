@@ -35,7 +35,7 @@ class Settings:
     ca: str
     cert: str
     key: str
-    every_s: float = 0.04
+    every_s: float = 0.1
     timeout_s: float = 1.0
     longest_s: float = 1800.0
 

@@ -72,6 +72,8 @@ def world(lab: Lab, home: Home, tmp_path: Path) -> Iterator[World]:
         "ssh": {"key_file": str(lab.key_file), "known_hosts": str(lab.known_hosts)},
         "hosts": hosts,
         "ports": {"client": 32379, "peer": 32380},
+        # Releases lie there for all clusters of a host; these rows are about fetching them.
+        "directories": {"bin": "/opt/etcd-bad"},
         "release": {"directory": str(lab.archives)},
         "backup": {"directory": str(tmp_path / "backups")},
     }
