@@ -19,12 +19,15 @@ import flows
 from quoracy.db.session import open_database
 from quoracy.home import load_home
 from quoracy.operate.reconcile import reconcile as settle_database
+from quoracy.redact import mask_secrets
 from tasks.reconcile import settle_runs
+from tasks.run import LOGGERS
 
 
 @flow(name="reconcile", persist_result=False, retries=0)
 def reconcile() -> State[Any]:
     """End operations, leases and runs of processes that are gone; touches no host."""
+    mask_secrets(*LOGGERS)
     log = get_run_logger()
     db = open_database(load_home().database_url)
     try:

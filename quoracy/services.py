@@ -71,8 +71,18 @@ def server_url(home: Home, environ: Mapping[str, str] = os.environ) -> str:
     url = given or (service.url if service else "")
     if url and answers(url):
         return url
-    what = f"the Prefect server at {url} does not answer" if url else "no Prefect server runs here"
+    shown = without_login(url)
+    what = (
+        f"the Prefect server at {shown} does not answer" if url else "no Prefect server runs here"
+    )
     raise UsageError(what, next_step="run `quoracy up`, then the same command again")
+
+
+def without_login(url: str) -> str:
+    """The URL as it may be shown: without user and password."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if slashes else url
 
 
 def answers(url: str) -> bool:

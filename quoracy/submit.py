@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from quoracy import errors
 from quoracy.db.holder import user_name
 from quoracy.home import Home
-from quoracy.services import RUNNER, SERVER, prefect_environment, read_service, server_url
+from quoracy.services import (
+    RUNNER,
+    SERVER,
+    prefect_environment,
+    read_service,
+    server_url,
+    without_login,
+)
 
 if TYPE_CHECKING:
     from prefect.client.schemas import FlowRun
@@ -76,8 +83,19 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
     return _ended(state, str(state.state_details.flow_run_id))
 
 
-def submit(home: Home, flow_name: str, parameters: Mapping[str, Any]) -> Ended:
+def submit(
+    home: Home,
+    flow_name: str,
+    parameters: Mapping[str, Any],
+    handed_over: Callable[[str], None] = lambda _: None,
+) -> Ended:
     """Hand a run to the flow's deployment and wait for its end.
+
+    Args:
+        home: Whose runner takes the run.
+        flow_name: Name of flow and deployment.
+        parameters: Those of the flow; `cluster` is one of them.
+        handed_over: Told the run's page when the run has been handed over.
 
     Raises:
         UsageError: Nobody serves the deployment.
@@ -89,15 +107,17 @@ def submit(home: Home, flow_name: str, parameters: Mapping[str, Any]) -> Ended:
         )
     _quieten()
     cluster, place = parameters["cluster"], f"{_server()}/runs"
+    became = "it is not known whether the run was handed over"
     try:
         with _server_needed("the run was handed over", cluster):
             run = _hand_over(f"{flow_name}/{flow_name}", parameters)
-        place = f"{place}/flow-run/{run.id}"
+        place, became = f"{place}/flow-run/{run.id}", "the run goes on in the runner"
+        handed_over(place)
         with _server_needed("the runner worked", cluster):
             run = _await_end(run)
     except KeyboardInterrupt:
         raise errors.QuoracyError(
-            "stopped waiting; the run goes on in the runner",
+            f"stopped waiting; {became}",
             next_step=f"see {place}, or `quoracy history {cluster}`",
         ) from None
     return _ended(run.state, str(run.id))
@@ -154,13 +174,13 @@ def _server_needed(doing: str, cluster: str) -> Iterator[None]:
 def _server() -> str:
     from prefect.settings import get_current_settings
 
-    return (get_current_settings().api.url or "").removesuffix("/api")
+    return without_login((get_current_settings().api.url or "").removesuffix("/api"))
 
 
 def _tags(parameters: Mapping[str, Any]) -> list[str]:
     """Of which cluster and by whom: Prefect has no user identity to say the latter."""
     by = os.environ.get("SUDO_USER") or user_name()
-    return [f"by:{by}", f"cluster:{parameters['cluster']}"]
+    return ["quoracy", f"by:{by}", f"cluster:{parameters['cluster']}"]
 
 
 def _ended(state: Any, flow_run_id: str) -> Ended:
@@ -171,8 +191,11 @@ def _exit_code(state: Any) -> int:
     """Failed states are named after the error that caused them."""
     if state.is_completed():
         return 4 if state.name == "Changes pending" else 0
-    error = getattr(errors, state.name, errors.QuoracyError)
-    return int(error.exit_code)
+    named = getattr(errors, state.name, None)
+    # Prefect's own names, as "Crashed", and those of other things in that module are no errors.
+    if isinstance(named, type) and issubclass(named, errors.QuoracyError):
+        return named.exit_code
+    return errors.QuoracyError.exit_code
 
 
 def _quieten() -> None:

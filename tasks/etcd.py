@@ -42,6 +42,7 @@ def gather_facts(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
         task_run_name=f"look at {cluster.name}",
         cache_policy=NO_CACHE,
         persist_result=False,
+        retries=0,  # not PREFECT_TASK_DEFAULT_RETRIES
     )
     with untagged():
         return in_run(

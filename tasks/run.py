@@ -49,8 +49,10 @@ END_NAMES = frozenset(
 )
 # Name of the flow that runs one member's steps.
 MEMBER = "member"
+# On all runs: other projects on the same server may have flows of the same names.
+TAG = "quoracy"
 # Where runs log to: the API, and the console of whoever runs them.
-_LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
+LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
 
 
 def in_run(
@@ -59,8 +61,8 @@ def in_run(
     """Call `act` once, as the task or subflow that `place` makes of a function; return its value.
 
     The run's log and its state hold what `say` makes of the value. The value goes past Prefect: it
-    is neither walked through nor kept. What `act` raises is raised again here; a QuoracyError ends
-    the run in a failed state that says what happened, with no traceback in the log.
+    is neither walked through nor kept. What `act` raises is raised again here; the run ends in a
+    failed state that says what happened. Only a defect has a traceback in the log, with secrets masked.
 
     Whether a member comes back must not depend on Prefect's API. When Prefect fails before it has
     called `act`, that is called without it; when it fails afterwards, what `act` did counts.
@@ -77,7 +79,10 @@ def in_run(
         except QuoracyError as error:
             raised.append(error)
             return _failed(error)
-        except BaseException as error:  # a defect, or a cancellation
+        except Exception as error:  # noqa: BLE001  a defect: raised again below
+            raised.append(error)
+            return _defect(error)
+        except BaseException as error:  # a cancellation
             raised.append(error)
             raise
         values.append(value)
@@ -144,22 +149,31 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
 
     A QuoracyError becomes a failed state named after it, with its message: no traceback.
     """
-    mask_secrets(*_LOGGERS)
-    tag = f"cluster:{cluster}"
-    _tag(tag)
+    mask_secrets(*LOGGERS)
+    ours = (TAG, f"cluster:{cluster}")
+    _tag(*ours)
     try:
-        # The tag is for the members' subflows as well. The root run has its heartbeat
+        # The tags are for the members' subflows as well. The root run has its heartbeat
         # already; one of each subflow would cost a second at its end, and setting it takes 0.1 s.
-        with tags(tag), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        with tags(*ours), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             report = run()
     except QuoracyError as error:
-        name, said = type(error).__name__, redact(str(error))
-        _publish("result", cluster, f"# {name}\n\n{said}\n", redact(error.what))
+        name, said = type(error).__name__, str(error)
+        _publish("result", cluster, f"# {name}\n\n{said}\n", error.what)
         return _failed(error)
+    except Exception as error:  # noqa: BLE001  Prefect would show it as it is, secrets included
+        return _defect(error)
+    return _told(cluster, report)
+
+
+def _told(cluster: str, report: Report) -> State[Any]:
+    """The end of an operation that did not fail, with what went wrong beside it."""
     ending = _ENDINGS.get(report.outcome, report.outcome)
-    told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n"
+    notes = "".join(f"\n> {note}\n" for note in report.notes)
+    told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n{notes}"
     _publish("result", cluster, told, ending)
-    return Completed(name=ending, message=report.plan.title, data=None)
+    message = "\n  Also: ".join((report.plan.title, *report.notes))
+    return Completed(name=ending, message=redact(message), data=None)
 
 
 def asked_by_prefect() -> Asked:
@@ -193,18 +207,24 @@ def _failed(error: QuoracyError) -> State[Any]:
     return Failed(name=type(error).__name__, message=redact(str(error)))
 
 
+def _defect(error: Exception) -> State[Any]:
+    """A failed state for what should not happen; Prefect's own holds the text and log unmasked."""
+    get_run_logger().error("Encountered an exception", exc_info=error)
+    return Failed(message=redact(f"{type(error).__name__}: {error}"))
+
+
 def _publish(kind: str, cluster: str, markdown: str, description: str) -> None:
     # What was given as the cluster's name may be anything; keys are a-z, 0-9 and dashes.
     key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{cluster}".lower()).strip("-")
     with for_the_record(key):
-        create_markdown_artifact(markdown, key=key, description=description)
+        create_markdown_artifact(redact(markdown), key=key, description=redact(description))
 
 
-def _tag(tag: str) -> None:
-    """Let the run be found by cluster, wherever it was started from."""
-    if tag not in flow_run.tags:
-        with for_the_record(tag), get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, tag}))
+def _tag(*ours: str) -> None:
+    """Let the run be found as ours and by cluster, wherever it was started from."""
+    if not {*ours} <= {*flow_run.tags}:
+        with for_the_record(", ".join(ours)), get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, *ours}))
 
 
 def _warn_unrecorded(what: str, trouble: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,13 +14,12 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from quoracy.cli.options import AsJson
 from quoracy.cli.show import show_json, show_verdicts
 from quoracy.db.session import Database
 from quoracy.errors import UsageError
 
 cluster_app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @cluster_app.command()
@@ -32,7 +32,7 @@ def apply(
     from quoracy.plan.etcd_refusals import spec_verdicts
     from quoracy.spec.parse import parse_cluster
 
-    cluster = parse_cluster(_text(file), source=str(file))
+    cluster = parse_cluster(_text(file), source=str(file), home=os.environ.get("HOME", "~"))
     with _database() as db:
         applied = record_cluster(db, cluster)
     # What a plan would say of the spec alone; the flag for bad versions is the deploy's.

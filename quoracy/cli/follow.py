@@ -18,6 +18,7 @@ from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import latest_operation, steps_of
 from quoracy.db.session import Database
 from quoracy.errors import QuoracyError
+from quoracy.operate.journal import PUT_BACK
 
 EVERY_S = 0.25
 _MARKS = {
@@ -30,8 +31,6 @@ _MARKS = {
 }
 _UNDER_WAY = {"planned": "not yet", "started": "under way"}
 _CUT_OFF = {"planned": "not taken", "started": "cut off: its process ended meanwhile"}
-# What the loop writes as the reason of a step that undoes another.
-PUT_BACK = "put back"
 _TROUBLE = ("failed", "undone", "undo_failed")
 
 
@@ -50,7 +49,7 @@ def following(db: Database, cluster: str, *, console: Console) -> Iterator[None]
 
     On a terminal one line per member is kept up to date; elsewhere each step is a line when it ends.
     """
-    begun = datetime.now(UTC)
+    begun = db.now()
     stop = threading.Event()
 
     def look() -> Followed:

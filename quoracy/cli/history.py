@@ -17,6 +17,7 @@ from quoracy.errors import UsageError
 
 if TYPE_CHECKING:
     from quoracy.db.audit import Record
+    from quoracy.db.session import Database
 
 
 def history(
@@ -26,7 +27,10 @@ def history(
     operation: Annotated[
         str | None, typer.Option("--operation", help="All about one operation, by its ID.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="How many, newest first.  [default: 20]"),
+    ] = None,
     export: Annotated[
         bool, typer.Option("--export", help="All operations as JSON lines, oldest first.")
     ] = False,
@@ -39,17 +43,17 @@ def history(
     from quoracy.db.session import open_database
     from quoracy.home import load_home
 
-    if export and operation:
-        raise UsageError(
-            "--export gives all operations, --operation only one",
-            next_step="for one as JSON: quoracy history --operation ID --json",
-        )
+    _require_sense(cluster, operation, limit, export=export)
     db = open_database(load_home().database_url)
     try:
+        if cluster is not None:
+            _require_heard_of(db, cluster)
         if export:
             _export(all_records(db, cluster))
             return
-        found = [record_of(db, operation)] if operation else latest_records(db, cluster, limit)
+        found = (
+            [record_of(db, operation)] if operation else latest_records(db, cluster, limit or 20)
+        )
     finally:
         db.close()
     if as_json:
@@ -58,6 +62,35 @@ def history(
         show_story(found[0], Console())
     else:
         _show_all(found, Console())
+
+
+def _require_sense(
+    cluster: str | None, operation: str | None, limit: int | None, *, export: bool
+) -> None:
+    if export and operation:
+        raise UsageError(
+            "--export gives all operations, --operation only one",
+            next_step="for one as JSON: quoracy history --operation ID --json",
+        )
+    if operation and (cluster or limit):
+        raise UsageError(
+            "--operation alone says which one",
+            next_step="leave out the cluster's name and --limit",
+        )
+    if export and limit:
+        raise UsageError(
+            "--export gives all operations, --limit the newest",
+            next_step="leave out one of them; for the newest as JSON: quoracy history --limit N --json",
+        )
+
+
+def _require_heard_of(db: Database, cluster: str) -> None:
+    """A forgotten cluster still has its history; one that never was is a mistyped name."""
+    from quoracy.db.audit import latest_records
+    from quoracy.db.clusters import get_cluster
+
+    if not latest_records(db, cluster, 1):
+        get_cluster(db, cluster)
 
 
 def _export(records: Iterable[Record]) -> None:

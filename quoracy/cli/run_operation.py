@@ -72,29 +72,44 @@ def run_operation(
         What the command ends with.
 
     Raises:
-        UsageError: The ways exclude each other, or a server is needed and does not answer.
+        QuoracyError: The ways exclude each other, the cluster is unknown, or a server is needed and
+            does not answer; with --json it is printed instead.
     """
+    # A question cannot be asked in the middle of a live view.
+    console = Console(stderr=way.as_json, force_terminal=False if way.asks else None)
+    try:
+        ending = _run(flow, parameters, way, open_plainly, console)
+    except QuoracyError as error:
+        if not way.as_json:
+            raise
+        ending = _ending_of(error, "")
+    _show(ending, console, as_json=way.as_json)
+    return typer.Exit(ending.exit_code)
+
+
+def _run(
+    flow: str, parameters: Mapping[str, Any], way: Way, open_plainly: Open, console: Console
+) -> Ending:
     from quoracy.cli.follow import following
     from quoracy.db.session import open_database
+    from quoracy.effects.etcd_deploy import Wanted, require_known
     from quoracy.home import load_home
 
     _require_sense(way)
     home = load_home()
     cluster = str(parameters["cluster"])
-    # A question cannot be asked in the middle of a live view.
-    console = Console(stderr=way.as_json, force_terminal=False if way.asks else None)
+    # Before a server is asked: whoever mistypes a name shall not start one for it.
+    require_known(Wanted(cluster, version=parameters.get("version") or None))
     run = _run_plainly if way.without_prefect else _run_through_prefect
     db = open_database(home.database_url)
     try:
         with _at_the_keyboard(way, console):
-            ending = run(
-                _Call(home, flow, parameters, way, open_plainly),
+            return run(
+                _Call(home, flow, parameters, way, open_plainly, console),
                 lambda: following(db, cluster, console=console),
             )
     finally:
         db.close()
-    _show(ending, console, as_json=way.as_json)
-    return typer.Exit(ending.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,7 @@ class _Call:
     parameters: Mapping[str, Any]
     way: Way
     open_plainly: Open
+    console: Console
 
 
 def _require_sense(way: Way) -> None:
@@ -136,7 +152,11 @@ def _at_the_keyboard(way: Way, console: Console) -> ExitStack:
 def _ask(approval: Approval, console: Console) -> None:
     left = ", ".join(approval.left)
     console.print(Markdown(f"{approval.done} is done:\n\n{approval.figures}"))
-    if not typer.confirm(f"Go on with {left}?", err=True):
+    try:
+        approved = typer.confirm(f"Go on with {left}?", err=True)
+    except typer.Abort:  # Ctrl-D or Ctrl-C is a no as well
+        approved = False
+    if not approved:
         raise NotApproved(
             f"not approved; left as they were: {left}",
             where=approval.cluster,
@@ -146,15 +166,24 @@ def _ask(approval: Approval, console: Console) -> None:
 
 def _run_through_prefect(call: _Call, following: Callable[[], Any]) -> Ending:
     from quoracy import submit
+    from quoracy.services import without_login
 
     url = submit.use_server(call.home)
     with following():
         if call.way.submit:
-            ended = submit.submit(call.home, call.flow, call.parameters)
+            ended = submit.submit(
+                call.home, call.flow, call.parameters, lambda page: _say_where(call, page)
+            )
         else:
             ended = submit.run_here(call.flow, call.parameters)
-    page = f"{url}/runs/flow-run/{ended.flow_run_id}"
+    page = f"{without_login(url)}/runs/flow-run/{ended.flow_run_id}"
     return Ending(ended.state, ended.message, ended.exit_code, page, page)
+
+
+def _say_where(call: _Call, page: str) -> None:
+    waits = "; it waits there for approval after the first member" if call.way.asks else ""
+    said = f"handed over: {page}{waits}"
+    call.console.print(said, style="dim", highlight=False, soft_wrap=True)
 
 
 def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
@@ -171,11 +200,15 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
             operation.approve = approver_at_hand() if call.way.asks else None
             report = operation.run(operation.plan(), asked)
     except QuoracyError as error:
-        return Ending(type(error).__name__, str(error), error.exit_code, more)
+        return _ending_of(error, more)
     message = "\n".join((report.plan.title, *report.notes))
     exit_code = PENDING if report.outcome == "dry_run" else 0
     more = f"quoracy history --operation {report.operation_id[:8]}"
     return Ending(_OUTCOMES[report.outcome], message, exit_code, more)
+
+
+def _ending_of(error: QuoracyError, more: str) -> Ending:
+    return Ending(type(error).__name__, str(error), error.exit_code, more)
 
 
 def _show(ending: Ending, console: Console, *, as_json: bool) -> None:

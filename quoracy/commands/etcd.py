@@ -142,15 +142,19 @@ def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:
     Args:
         stamp: Tells this directory from earlier ones, for example the operation's ID.
     """
+    config = cluster.config_dir
     parts: list[tuple[str, ...] | str] = [
         f"systemctl disable --quiet --now {cluster.unit} 2>/dev/null || true",
+        # The unit may be gone already; what counts is that nothing runs on the data.
+        f'[ "$(systemctl show --value -p MainPID {cluster.unit})" = 0 ]',
+        # First: without its log, a member that has served would count as one that forgot it.
+        ("rm", "-f", f"{config}/formed"),
         # Within their directories, which may be mounts of their own.
         _move_aside(f"{cluster.data_dir}/member", stamp),
     ]
     if cluster.directories.wal:
         parts.append(_move_aside(cluster.wal_dir, stamp))
-    config = cluster.config_dir
-    parts.append(("rm", "-f", f"{config}/bootstrap.yaml", f"{config}/formed"))
+    parts.append(("rm", "-f", f"{config}/bootstrap.yaml"))
     return script(*parts)
 
 
@@ -172,6 +176,7 @@ def finish_bootstrap(cluster: EtcdCluster, cluster_id: str) -> str:
     data = f"{cluster.data_dir}/member/quoracy-cluster-id"
     return script(
         write_file(data, f"{cluster_id}\n".encode(), mode="0644", owner="etcd:etcd"),
+        ("sync", "-f", f"{cluster.data_dir}/member"),
         write_file(f"{cluster.config_dir}/cluster-id", f"{cluster_id}\n".encode(), mode="0644"),
         ("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml", f"{cluster.config_dir}/formed"),
         ("sync", "-f", cluster.config_dir),

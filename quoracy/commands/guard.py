@@ -89,6 +89,7 @@ def _enter(guard: Guard, wait_s: int) -> str:
     directory = shlex.quote(state_dir(guard.cluster))
     holder = shlex.quote(guard.holder)
     dead = shlex.quote(f" {guard.successor_of} ")
+    own = shlex.quote(f"{guard.fence} {guard.holder}")
     return f"""set -eu
 mkdir -p -m 0700 {directory}
 exec 9>>{directory}/lock
@@ -102,12 +103,15 @@ if [ -s {directory}/fence ]; then
     read -r seen_holder seen_fence seen_time < {directory}/fence
 fi
 now=$(date +%s)
-[ "$seen_fence" -le {guard.fence} ] || {{ echo "fenced: $seen_holder $seen_fence" >&2; exit {FENCED}; }}
+# An equal number is only its holder's: two databases may give the same one.
+[ "$seen_fence" -lt {guard.fence} ] || [ "$seen_fence $seen_holder" = {own} ] \\
+    || {{ echo "fenced: $seen_holder $seen_fence" >&2; exit {FENCED}; }}
+age=$((now - seen_time))
 case {dead} in
     *" $seen_holder "*) ;;
     *)
         if [ -n "$seen_holder" ] && [ "$seen_holder" != {holder} ] \
-            && [ $((now - seen_time)) -lt {HOLD_SECONDS} ]; then
+            && [ "$age" -lt {HOLD_SECONDS} ] && [ "$age" -gt -{HOLD_SECONDS} ]; then
             echo "held: $seen_holder $seen_fence" >&2
             exit {HELD}
         fi ;;

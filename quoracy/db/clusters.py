@@ -91,6 +91,12 @@ def list_clusters(db: Database) -> list[Cluster]:
         return list(session.exec(select(Cluster).order_by(col(Cluster.name))).all())
 
 
+def addresses_of(db: Database, cluster: str) -> set[str]:
+    """Return the addresses of a cluster's hosts; empty when there is no such cluster."""
+    with db.session() as session:
+        return {node.address for node in _nodes(session, cluster)}
+
+
 def forget_cluster(db: Database, name: str, *, now: datetime) -> None:
     """Drop what is wanted of a cluster, its pinned identity too.
 

@@ -181,6 +181,15 @@ def history(db: Database, cluster: str | None = None, limit: int = 50) -> list[O
         return list(session.exec(wanted.limit(limit)).all())
 
 
+def changing_operations(db: Database, cluster: str) -> list[Operation]:
+    """Return the operations that held the cluster's lease, or found nothing to do, newest first."""
+    told = (col(Operation.fence).is_not(None)) | (col(Operation.outcome) == "nothing_to_do")
+    wanted = select(Operation).where(Operation.cluster == cluster, told)
+    with db.session() as session:
+        ordered = wanted.order_by(col(Operation.started_at).desc(), col(Operation.id))
+        return list(session.exec(ordered).all())
+
+
 def latest_operation(db: Database, cluster: str, since: datetime) -> Operation | None:
     """Return the newest operation of a cluster that started at a time or after it."""
     wanted = (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from quoracy.commands.guard import OWN_BUSY, Guard, guarded, released
 from quoracy.effects.site import require_success
 from quoracy.errors import QuoracyError
 from quoracy.operate.run import Leased
+from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
+from quoracy.spec.etcd import EtcdCluster
 
 # Who is in the middle of a script there keeps the host anyway.
 WAIT_SECONDS = 5
@@ -20,17 +23,23 @@ class Claims:
     A host obeys its holder until it hears of a higher number, and forgets him after a minute of
     silence: so the claim is repeated with each beat of the lease, also on hosts that a long step
     does not touch.
+
+    Args:
+        needed: Hosts that the operation changes. One of the others may be dead, as long as most
+            hosts of the cluster are claimed: nobody else gets as many.
     """
 
-    def __init__(self, cluster: str, pool: HostPool) -> None:
+    def __init__(self, cluster: EtcdCluster, pool: HostPool, needed: frozenset[str]) -> None:
         self._cluster = cluster
         self._pool = pool
+        self._needed = needed
+        self._taken = False
         self._one_at_a_time = threading.Lock()
         self._let_go = False
 
     def guard(self, operation: Leased) -> Guard:
         """What an operation that holds the lease presents to the hosts."""
-        return Guard(self._cluster, operation.holder, operation.fence, operation.successor_of)
+        return Guard(self._cluster.name, operation.holder, operation.fence, operation.successor_of)
 
     def take(self, operation: Leased) -> None:
         """Tell every host of the holder; one before him may only be paused, and is obeyed no more.
@@ -48,11 +57,24 @@ class Claims:
                     script, what="claim the host", timeout=WAIT_SECONDS + 10.0, check=False
                 )
             )
+        try:
+            self._judge(guard, answers)
+        except QuoracyError:
+            if not self._taken:
+                self.let_go(operation)
+            raise
+        self._taken = True
+
+    def _judge(self, guard: Guard, answers: Mapping[str, Result | QuoracyError]) -> None:
+        """Raise what stands against going on; a refusal counts more than a host that is away."""
+        away = {name: one for name, one in answers.items() if isinstance(one, QuoracyError)}
         for name, answer in answers.items():
-            if isinstance(answer, QuoracyError):
-                raise answer
-            if answer.exit_code != OWN_BUSY:  # our own script has it, so nobody else can
+            # When our own script has the lock, nobody else can have the host.
+            if not isinstance(answer, QuoracyError) and answer.exit_code != OWN_BUSY:
                 require_success(guard, name, answer, what="claim the host")
+        for name, error in away.items():
+            if name in self._needed or 2 * len(away) >= len(answers):
+                raise error
 
     def let_go(self, operation: Leased) -> None:
         """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""

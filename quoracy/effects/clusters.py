@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from quoracy.db.clusters import Applied, NodeRow, apply_cluster, list_clusters
+from quoracy.db.clusters import Applied, NodeRow, addresses_of, apply_cluster, list_clusters
 from quoracy.db.models import Cluster
 from quoracy.db.session import Database
 from quoracy.errors import UsageError
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.fields import within
+from quoracy.spec.etcd import EtcdCluster, recorded_cluster
+from quoracy.spec.fields import place_of, within
 
 
 def record_cluster(db: Database, cluster: EtcdCluster) -> Applied:
@@ -39,10 +39,17 @@ def _require_no_clash(db: Database, cluster: EtcdCluster) -> None:
     Raises:
         UsageError: Naming the other cluster, the host and what both want.
     """
-    for row in list_clusters(db):
+    rows = list_clusters(db)
+    known = any(row.name == cluster.name for row in rows)
+    for row in rows:
         if row.kind != "etcd" or row.name == cluster.name:
             continue
         other = _recorded(row)
+        if not isinstance(other, EtcdCluster):
+            # Correcting a known one is never held up, or two that cannot be read would hold up each other.
+            if not known and _addresses(cluster) & addresses_of(db, row.name):
+                raise other
+            continue
         shared = _addresses(cluster) & _addresses(other)
         clash = _clashes(cluster, other)
         if shared and clash:
@@ -53,17 +60,18 @@ def _require_no_clash(db: Database, cluster: EtcdCluster) -> None:
             )
 
 
-def _recorded(row: Cluster) -> EtcdCluster:
+def _recorded(row: Cluster) -> EtcdCluster | UsageError:
+    """The other cluster, or what to say when its spec cannot be read."""
     try:
-        return EtcdCluster.model_validate_json(row.spec)
+        return recorded_cluster(row.spec)
     except ValidationError as error:
-        fields = [".".join(map(str, detail["loc"])) or "spec" for detail in error.errors()]
-        raise UsageError(
+        fields = [".".join(map(str, place_of(detail))) or "spec" for detail in error.errors()]
+        return UsageError(
             f"its recorded spec cannot be read any more ({', '.join(fields[:5])}), so it is not known "
             "which ports and directories are its own",
             where=row.name,
             next_step=f"correct and apply the cluster.yaml of {row.name}, or `quoracy cluster forget {row.name}`",
-        ) from None
+        )
 
 
 def _addresses(cluster: EtcdCluster) -> set[str]:

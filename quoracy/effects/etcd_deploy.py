@@ -24,7 +24,8 @@ from quoracy.plan.etcd_steps import InstallRelease
 from quoracy.plan.plan import Plan
 from quoracy.releases.check import check_releases
 from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
+from quoracy.spec.etcd import EtcdCluster, recorded_cluster, ssh_targets
+from quoracy.spec.fields import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,18 @@ def known_cluster(db: Database, name: str, version: str | None) -> tuple[EtcdClu
     """
     row = get_cluster(db, name)
     try:
-        cluster = EtcdCluster.model_validate_json(row.spec)
+        cluster = recorded_cluster(row.spec)
         return (cluster.at_version(version) if version else cluster), row.cluster_id
     except ValidationError as error:
-        said = "; ".join(str(detail["msg"]) for detail in error.errors())
+        said = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, place_of(detail))), str(detail["msg"]))))
+            for detail in error.errors()
+        )
         at = f" with etcd {version}" if version else ""
+        other = "give a version like 3.5.30, or " if version else ""
         raise UsageError(
             f"the recorded spec of {name} cannot be used{at}: {said}",
-            next_step="give a version like 3.5.30, or correct the spec and apply it again",
+            next_step=f"{other}correct its cluster.yaml and `quoracy cluster apply` it again",
         ) from None
 
 

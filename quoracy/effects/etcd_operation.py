@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from quoracy.checks.verdict import Verdict, require
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, is_live
+from quoracy.db.operations import changing_operations
 from quoracy.db.session import Database, open_database
 from quoracy.effects.claims import Claims
 from quoracy.effects.etcd_steps import apply_etcd_step
@@ -120,7 +121,8 @@ class EtcdOperation(ABC):
             return record_without_acting(self.db, plan, asked, "nothing_to_do")
         if self.dry_run:
             return record_without_acting(self.db, plan, asked, "dry_run")
-        fence, claims = self._highest_fence(), Claims(self.cluster.name, self.pool)
+        needed = frozenset(step.host for _, step in plan.steps if step.host)
+        fence, claims = self._highest_fence(), Claims(self.cluster, self.pool, needed)
         with leased(self.db, plan, asked, least_fence=fence, claim=claims.take) as operation:
             work = EtcdWork(self, operation, claims.guard(operation), plan)
             try:
@@ -131,7 +133,10 @@ class EtcdOperation(ABC):
     def _let_the_dead_finish(self) -> None:
         """Wait for what a dead process has left running on the hosts: facts seen meanwhile go stale."""
         lease = get_lease(self.db, self.cluster.name)
-        if lease is not None and not is_live(lease, this_process(), self.db.now()):
+        if lease is not None and is_live(lease, this_process(), self.db.now()):
+            return
+        last = changing_operations(self.db, self.cluster.name)[:1]
+        if any(one.outcome not in ("done", "nothing_to_do") for one in last):
             self.pool.each(lambda host: let_settle(self.cluster, host))
 
     def _highest_fence(self) -> int:

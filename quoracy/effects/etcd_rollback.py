@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, held, is_live
-from quoracy.db.models import Operation
-from quoracy.db.operations import history, steps_of
+from quoracy.db.models import Operation, StepRecord
+from quoracy.db.operations import changing_operations, steps_of
 from quoracy.db.session import Database
 from quoracy.effects.etcd_deploy import known_cluster
 from quoracy.effects.etcd_operation import EtcdOperation, open_controller
+from quoracy.errors import PlanChanged
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home
 from quoracy.operate.journal import PUT_BACK
 from quoracy.plan.etcd_rollback import OPERATION, HalfDone, TakenStep, plan_etcd_rollback
 from quoracy.plan.etcd_steps import undo_from_json
-from quoracy.plan.plan import BACKUP, Plan
+from quoracy.plan.plan import Plan
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import ssh_targets
 
-# What ended well, or put itself back, leaves nothing half done; nor is anything where nothing is to do.
-_WHOLE = ("done", "rolled_back", "stopped", "nothing_to_do")
+# After these nothing is half done any more, whatever came before.
+_CONVERGED = ("done", "nothing_to_do", "rolled_back")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,14 +40,24 @@ class EtcdRollback(EtcdOperation):
         return plan_etcd_rollback(self.cluster, facts, self.half_done, allow_downtime=allowed)
 
     def decide_again(self, facts: EtcdFacts, shown: Plan, done: frozenset[str]) -> Plan:  # noqa: ARG002
-        """What is left: a host that was put back is not put back again."""
-        found = self.decide(facts)
-        left = tuple(group for group in found.groups if group.title not in done)
-        return replace(found, groups=left)
+        """What is left: a host that was put back is not put back again.
+
+        Raises:
+            PlanChanged: Another operation has come to its end since the plan was shown.
+        """
+        found = last_half_done(self.db, self.cluster.name)
+        if (found and found.operation_id) != (self.half_done and self.half_done.operation_id):
+            raise PlanChanged(
+                "another operation has ended since the plan was shown",
+                where=self.cluster.name,
+                next_step=f"see `quoracy history {self.cluster.name}`, and run again",
+            )
+        allowed = self.allow_downtime
+        return plan_etcd_rollback(self.cluster, facts, found, allow_downtime=allowed, done=done)
 
 
 def find_half_done(db: Database, cluster: str) -> HalfDone | None:
-    """The last operation that changed hosts, when it did not come to its end.
+    """The operation whose steps are to be put back, when nobody is at work.
 
     Raises:
         LeaseHeld: Somebody is still at it.
@@ -54,24 +65,43 @@ def find_half_done(db: Database, cluster: str) -> HalfDone | None:
     lease = get_lease(db, cluster)
     if lease is not None and is_live(lease, this_process(), db.now()):
         raise held(lease)
-    for operation in history(db, cluster):
-        if operation.kind == OPERATION and operation.outcome != "done":
-            continue  # it says nothing about what it was to put back
-        if operation.outcome in _WHOLE:
+    return last_half_done(db, cluster)
+
+
+def last_half_done(db: Database, cluster: str) -> HalfDone | None:
+    """The newest operation with a way back, of those since the cluster was last as wanted.
+
+    A later attempt may have failed without changing what an earlier one had left half done. Hosts
+    that it has finished are left alone.
+    """
+    operations = changing_operations(db, cluster)
+    fence = max((one.fence for one in operations if one.fence is not None), default=0)
+    finished: frozenset[str] = frozenset()
+    for operation in (one for one in operations if not _is_rollback(one)):
+        if operation.outcome in _CONVERGED:
             return None
-        if operation.fence is not None and _began(db, operation):
-            return _half_done(db, operation)
+        rows = [row for row in steps_of(db, operation.id) if row.reason != PUT_BACK]
+        found = _half_done(operation, rows, finished, fence)
+        if found.to_put_back:
+            return found
+        finished |= _finished_hosts(rows)
     return None
 
 
-def _began(db: Database, operation: Operation) -> bool:
-    """Whether any step was begun that changes hosts: the backup changes nothing."""
-    steps = steps_of(db, operation.id)
-    return any(step.state != "planned" and step.group != BACKUP for step in steps)
+def _is_rollback(operation: Operation) -> bool:
+    """Whether it is a rollback that did not succeed: it says nothing about what it was to put back."""
+    return operation.kind == OPERATION and operation.outcome != "done"
 
 
-def _half_done(db: Database, operation: Operation) -> HalfDone:
-    rows = [row for row in steps_of(db, operation.id) if row.reason != PUT_BACK]
+def _finished_hosts(rows: Sequence[StepRecord]) -> frozenset[str]:
+    """Members whose group has come to its end."""
+    groups = {row.group for row in rows} - {row.group for row in rows if row.state != "done"}
+    return frozenset(row.host for row in rows if row.group in groups and row.group == row.host)
+
+
+def _half_done(
+    operation: Operation, rows: Sequence[StepRecord], finished: frozenset[str], fence: int
+) -> HalfDone:
     return HalfDone(
         operation_id=operation.id,
         title=operation.title,
@@ -80,8 +110,9 @@ def _half_done(db: Database, operation: Operation) -> HalfDone:
         steps=tuple(
             TakenStep(row.group, row.host, row.title, undo_from_json(row.undo))
             for row in rows
-            if row.state != "planned"
+            if row.state != "planned" and row.host not in finished
         ),
+        fence=fence,
     )
 
 

@@ -17,7 +17,7 @@ from quoracy.commands.guard import (
     settled,
 )
 from quoracy.db.session import Database
-from quoracy.errors import CommandFailed, LeaseHeld
+from quoracy.errors import CommandFailed, LeaseHeld, RemoteError
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
@@ -74,16 +74,16 @@ class EtcdSite:
         try:
             self.pool[host].send(guarded(self.guard, script), chunks, what=what)
         except CommandFailed as error:
-            _raise_refusal(self.guard, host, error.exit_code_remote)
+            _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise
 
 
 def let_settle(cluster: EtcdCluster, host: Host) -> None:
     """Wait for what a broken connection or a dead process has left running on a host.
 
-    No script of ours runs longer than the start of a member.
+    It ends as soon as the host's lock is free.
     """
-    wait = cluster.systemd.start_timeout_s + 30
+    wait = max(cluster.systemd.start_timeout_s, cluster.systemd.stop_timeout_s, 600) + 30
     host.run(settled(cluster.name, wait), what="let it settle", timeout=wait + 10.0, check=False)
 
 
@@ -94,20 +94,26 @@ def require_success(guard: Guard, host: str, result: Result, *, what: str) -> No
         LeaseHeld: The host refused it: another operation acts on the cluster.
         CommandFailed: The script itself failed.
     """
-    _raise_refusal(guard, host, result.exit_code)
+    _raise_refusal(guard, host, result.exit_code, what)
     if result.exit_code:
         stderr = result.stderr.decode("utf-8", "replace")
         raise CommandFailed(what, where=host, exit_code_remote=result.exit_code, stderr=stderr)
 
 
-def _raise_refusal(guard: Guard, host: str, exit_code: int) -> None:
+def _raise_refusal(guard: Guard, host: str, exit_code: int, what: str) -> None:
     """Tell a refusal by the host's guard from a failure of the script itself.
 
     Raises:
         LeaseHeld: Another operation acts on the cluster, or has acted since this one began.
+        RemoteError: A script of this operation, whose connection broke, still runs there.
     """
+    if exit_code == OWN_BUSY:
+        raise RemoteError(
+            f"{what}: an earlier script of this operation still runs there",
+            where=host,
+            next_step="look at the host's load, and run the operation again",
+        )
     reasons = {
-        OWN_BUSY: "a script of this operation still runs there",
         LOCK_BUSY: "another operation is in the middle of a step there",
         FENCED: "a later operation has already acted there, so this one may no longer act",
         HELD: "another operation acted there within the last minute",

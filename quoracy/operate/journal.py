@@ -30,6 +30,7 @@ class _Late:
 
     row: PlannedStep
     started: datetime
+    planned: bool = False
     begun: bool = False
     ended: datetime | None = None
     state: StepEnd = "undone"
@@ -112,8 +113,10 @@ class Journal:
             self.unwritten.append(f"putting back is not in the journal: {steps}")
 
     def _begin(self, late: _Late) -> None:
-        if not late.begun:
+        if not late.planned:
             plan_steps(self._db, self._operation_id, [late.row])
+            late.planned = True
+        if not late.begun:
             step_started(self._db, self._operation_id, late.row.seq, now=late.started)
             late.begun = True
 

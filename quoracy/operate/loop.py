@@ -7,8 +7,9 @@ shown, or the operation stops and says what changed (law 3).
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from quoracy.errors import (
@@ -114,17 +115,15 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
         return work.apply(step)
 
     def take(step: Step) -> None:
+        if step.name == group.kept_after:
+            # Written before it acts: whether it has acted, a later process could not tell.
+            journal.keep(None if undoes == "all" else group.title)
         journal.step(step, act)
         if step.name == group.kept_after:
             acted.clear()
-            journal.keep(None if undoes == "all" else group.title)
 
     try:
-        if group.parallel:
-            _side_by_side(group.steps, take)
-        else:
-            for step in group.steps:
-                take(step)
+        _take_steps(group, take)
     except LeaseHeld:
         raise  # somebody else acts here now: putting back would fight with them
     except BaseException as error:  # also when interrupted: the member must come back
@@ -135,14 +134,26 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
         raise
 
 
+def _take_steps(group: Group, take: Callable[[Step], None]) -> None:
+    if group.parallel:
+        _side_by_side(group.steps, take)
+        return
+    for step in group.steps:
+        take(step)
+
+
 def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
     """Steps of different hosts side by side, of one host in order; the first error wins, but for LeaseHeld."""
     by_host: dict[str, list[Step]] = {}
     for step in steps:
         by_host.setdefault(step.host, []).append(step)
 
+    interrupted = threading.Event()
+
     def take_all(own: list[Step]) -> None:
         for step in own:
+            if interrupted.is_set():
+                return
             take(step)
 
     with ThreadPoolExecutor(HOSTS_AT_ONCE, "step") as threads:
@@ -151,6 +162,12 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
             threads.submit(contextvars.copy_context().run, take_all, own)
             for own in by_host.values()
         ]
+        try:
+            wait(calls)
+        except BaseException:
+            # What is under way ends, and nothing more begins, before anything is put back.
+            interrupted.set()
+            raise
     errors = [error for call in calls if (error := call.exception()) is not None]
     # Whoever else acts here now must not be fought with by putting back, whatever failed beside.
     for error in sorted(errors, key=lambda error: not isinstance(error, LeaseHeld)):

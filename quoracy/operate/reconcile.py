@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from quoracy.db.holder import this_process
-from quoracy.db.lease import EXPIRES_AFTER, break_lease, is_live, list_leases
+from quoracy.db.holder import Holder, this_process
+from quoracy.db.lease import EXPIRES_AFTER, break_lease, lease_state, list_leases
 from quoracy.db.models import Lease, Operation
 from quoracy.db.operations import end_operation, steps_of, unfinished
 from quoracy.db.session import Database
 
 BY = "reconcile"
 ROLLBACK = "operation-rollback"
+# Nobody waits for the lease (whoever does takes it over), so there is time to be sure.
+SILENT_ELSEWHERE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def _freed(
     """Leases of dead processes, each freed together with the end of its operation."""
     here = this_process()
     for lease in leases:
-        if lease.holder is None or is_live(lease, here, db.now()):
+        if not _is_dead(lease, here, db.now()):
             continue
         # Its process may have died before it recorded the operation, or after it had ended it.
         one = running.get(lease.operation_id)
@@ -69,6 +72,15 @@ def _freed(
         if break_lease(db, lease, by=BY, here=here, now=db.now(), also=said):
             run = one.flow_run_id if one else None
             yield Settled(lease.cluster, lease.operation_id, lease.reason, said, run, True)
+
+
+def _is_dead(lease: Lease, here: Holder, now: datetime) -> bool:
+    """Whether its process has surely ended; one that is only stopped or asleep beats again."""
+    state = lease_state(lease, here, now)
+    if state == "expired":
+        elsewhere = (lease.boot_id, lease.machine) != (here.boot_id, here.machine)
+        return elsewhere and lease.heartbeat_at < now - SILENT_ELSEWHERE
+    return state == "process gone"
 
 
 def _ended(

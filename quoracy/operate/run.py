@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from quoracy.db.heartbeat import Heartbeat
 from quoracy.db.holder import this_process
-from quoracy.db.lease import release_lease, take_lease
+from quoracy.db.lease import get_lease, release_lease, take_lease
 from quoracy.db.models import Outcome
 from quoracy.db.operations import (
     NewOperation,
+    changing_operations,
     end_operation,
-    history,
     new_operation_id,
     start_operation,
     unfinished,
@@ -126,13 +126,15 @@ def leased(
 
 def _earlier_holders(db: Database, cluster: str) -> tuple[str, ...]:
     """Who has held the lease before: whoever takes it next knows that none of them acts any more."""
-    acted = (one.holder for one in history(db, cluster) if one.fence is not None)
+    acted = (one.holder for one in changing_operations(db, cluster) if one.fence is not None)
     return tuple(dict.fromkeys(acted))
 
 
 def _end_interrupted(db: Database, cluster: str, successor: str) -> None:
     """Settle operations whose process ended before they did: the lease shows that none is alive."""
     for operation in unfinished(db, cluster):
+        if operation.fence is None:
+            continue  # another process writes down what it has not applied
         said = f"its process ended before it did; operation {successor[:8]} went on from the hosts"
         end_operation(db, operation.id, "failed", now=db.now(), error=said)
 
@@ -143,7 +145,8 @@ def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Repor
     try:
         carry_out(plan, work, journal)
     except QuoracyError as error:
-        if operation.beats.lost and not isinstance(error, LeaseHeld):
+        taken = operation.beats.lost and get_lease(db, plan.cluster) is not None
+        if taken and not isinstance(error, LeaseHeld):
             raise _taken_over(plan, error) from error
         for note in dict.fromkeys((*journal.unwritten, *operation.beats.trouble)):
             error.add_note(note)

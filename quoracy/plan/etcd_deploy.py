@@ -6,12 +6,13 @@ that are down first, then followers, the leader last, so that a roll costs one c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quoracy.checks.certificates import WantedCertificates
 from quoracy.checks.quorum import quorate
-from quoracy.checks.verdict import Verdict, failed
+from quoracy.checks.verdict import Status, Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
 from quoracy.plan.etcd_change import plan_change
@@ -68,6 +69,11 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
     general = spec_verdicts(cluster, allow_bad_version=request.allow_bad_version)
     found = {presence(host) for host in facts.hosts.values()}
     exists = bool(found - {"absent", "silent"})
+    if unusable and _may_start_others(facts, unusable, start_only=request.start_only):
+        plan = plan_start(cluster, facts, request.certificates)
+        borne = tuple(replace(one, status=Status.WARN) for one in unusable)
+        if plan.groups or request.start_only:
+            return replace(plan, verdicts=(*general, *borne, *plan.verdicts))
     if unusable:
         # Of hosts that could not be asked it is not known whether they carry anything.
         unsure = not exists and "silent" in found
@@ -88,6 +94,20 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
         )
         validated = _entry(cluster, facts, request, exists)
     return replace(plan, verdicts=(*validated, *plan.verdicts))
+
+
+# What is wrong with single hosts, while others may be started.
+_BORNE = ("HostSilent", "LogMissing", "DataMissing", "MemberWiped", "ConfigurationLost")
+
+
+def _may_start_others(facts: EtcdFacts, unusable: Sequence[Verdict], *, start_only: bool) -> bool:
+    """Whether stopped members are started beside hosts that are away or lost: to get a quorum back.
+
+    Starting a member as it lies on disk is safe whatever the others are; and after a power failure
+    it must not depend on the one host that stays dark.
+    """
+    bearable = all(one.reason in _BORNE for one in unusable if one.stops)
+    return bearable and _formed(facts) and (start_only or not quorate(facts))
 
 
 def _formed(facts: EtcdFacts) -> bool:

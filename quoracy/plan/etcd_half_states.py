@@ -116,6 +116,13 @@ def _of_host(
             where=name,
             next_step=f"bring the directory back from a backup of the host, or run {replace}",
         )
+    if state == "foreign" and heard.config_cluster_id and heard.data_cluster_id is None:
+        return failed(
+            "DataMissing",
+            f"the member has its log, but {cluster.data_dir} lacks its data (is a mount missing?)",
+            where=name,
+            next_step=f"mount the disk, or run {replace}",
+        )
     if state == "foreign":
         return failed(
             "ForeignData",

@@ -1,7 +1,8 @@
 """Putting back what an interrupted or failed operation has left half done, from its journal. Pure.
 
 Only its unfinished part is put back: in a roll the member that was worked on, in a create all hosts.
-What another operation has finished since, or what etcd no longer lets go back, is left alone.
+What an operation has finished, and what it noted as having no way back, is not in `HalfDone` any more.
+A cluster that has served is never taken off its hosts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quoracy.checks.quorum import check_can_stop, quorate
-from quoracy.checks.verdict import Verdict, failed, unknown
+from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.plan.etcd_steps import HaltMember, WithdrawMember
+from quoracy.plan.etcd_half_states import check_half_states
+from quoracy.plan.etcd_steps import HaltMember, SwitchGeneration, WithdrawMember
 from quoracy.plan.plan import Change, Group, Plan, Step
 from quoracy.spec.etcd import EtcdCluster
 
@@ -39,6 +41,7 @@ class HalfDone:
         undoes: Whether its unfinished group is put back, or all of it (a create).
         unfinished: Titles of the groups with steps that were not taken or did not succeed.
         steps: Those that were begun, in order.
+        fence: The highest fencing number that this controller has given for the cluster.
     """
 
     operation_id: str
@@ -46,6 +49,7 @@ class HalfDone:
     undoes: Literal["group", "all"]
     unfinished: frozenset[str]
     steps: tuple[TakenStep, ...]
+    fence: int
 
     @property
     def to_put_back(self) -> tuple[TakenStep, ...]:
@@ -58,25 +62,81 @@ class HalfDone:
 
 
 def plan_etcd_rollback(
-    cluster: EtcdCluster, facts: EtcdFacts, half_done: HalfDone | None, *, allow_downtime: bool
+    cluster: EtcdCluster,
+    facts: EtcdFacts,
+    half_done: HalfDone | None,
+    *,
+    allow_downtime: bool,
+    done: frozenset[str] = frozenset(),
 ) -> Plan:
     """Decide what `operation-rollback` does.
 
     Args:
         half_done: None when the last operation came to its end.
+        done: Hosts that have been put back already.
     """
-    back = half_done.to_put_back if half_done else ()
-    if half_done is None or not back:
+    if half_done is None:
         return _plan(cluster, "nothing", f"nothing of {cluster.name} is half done")
+    hosts = {host.name for host in cluster.hosts} - done
+    back = [step for step in half_done.to_put_back if step.host in hosts]
+    if not back:
+        return _plan(cluster, "nothing", f"there is no way back for: {half_done.title}")
     groups = tuple(_group(host, back, facts) for host in dict.fromkeys(step.host for step in back))
+    verdicts = [*_gone(half_done, {h.name for h in cluster.hosts}), *_silent(facts, groups)]
+    if not any(verdict.stops for verdict in verdicts):
+        verdicts += [*_others(facts, half_done), *_unfit(cluster, facts, groups)]
+        verdicts += _quorum(facts, groups, half_done, allow_downtime=allow_downtime)
     return _plan(
         cluster,
         "rollback",
         f"put back what was left half done on {', '.join(g.member for g in groups)}: {half_done.title}",
-        verdicts=[*_silent(facts, groups), *_quorum(facts, groups, allow_downtime=allow_downtime)],
+        verdicts=verdicts,
         changes=[Change(step.host, "half done", step.title, "put back") for step in back],
         groups=groups,
     )
+
+
+def _gone(half_done: HalfDone, hosts: set[str]) -> list[Verdict]:
+    gone = sorted({step.host for step in half_done.to_put_back if step.host} - hosts)
+    return [
+        warned(
+            "HostNotInSpec", "it is left as it is: the spec does not name it any more", where=name
+        )
+        for name in gone
+    ]
+
+
+def _others(facts: EtcdFacts, half_done: HalfDone) -> list[Verdict]:
+    """Another controller has acted since: what lies on the hosts is its business."""
+    return [
+        failed(
+            "AnotherHasActed",
+            f"an operation of another controller (number {heard.host.guard.fence}) has acted there since",
+            where=name,
+            next_step="run the operation again instead; it goes on from the hosts",
+        )
+        for name, heard in facts.heard.items()
+        if heard.host.guard and heard.host.guard.fence > half_done.fence
+    ]
+
+
+def _unfit(cluster: EtcdCluster, facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
+    """What the steps rely on: the generation to go back to, and data that is nobody's yet."""
+    verdicts = [v for v in check_half_states(cluster, facts, None) if v.reason == "PlacesDiffer"]
+    again = "finish it instead: run the operation again"
+    for group in groups:
+        heard = facts.heard[group.member]
+        for step in group.steps:
+            if isinstance(step, SwitchGeneration) and step.identity not in heard.staged:
+                what = f"the generation {step.identity} to go back to is not there any more"
+                verdicts.append(
+                    failed("GenerationMissing", what, where=group.member, next_step=again)
+                )
+        formed = heard.config_cluster_id or heard.data_cluster_id
+        if formed and any(step.name == WithdrawMember.name for step in group.steps):
+            what = "the member belongs to a cluster that has formed; its data is not taken away"
+            verdicts.append(failed("ClusterServes", what, where=group.member, next_step=again))
+    return verdicts
 
 
 def _group(host: str, back: Sequence[TakenStep], facts: EtcdFacts) -> Group:
@@ -100,14 +160,16 @@ def _silent(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
     ]
 
 
-def _quorum(facts: EtcdFacts, groups: Sequence[Group], *, allow_downtime: bool) -> list[Verdict]:
+def _quorum(
+    facts: EtcdFacts, groups: Sequence[Group], half_done: HalfDone, *, allow_downtime: bool
+) -> list[Verdict]:
     """A member that serves after all is only taken down when the others carry the cluster."""
     stopping = [group.member for group in groups if group.stops_voter]
-    if len(stopping) > 1 and quorate(facts):
+    if stopping and half_done.undoes == "all" and quorate(facts):
         return [
             failed(
                 "ClusterServes",
-                f"{', '.join(stopping)} serve already: taking them all back would end the cluster",
+                f"{', '.join(stopping)} serve already: taking them back would end the cluster",
                 next_step="finish it instead: run the operation again",
             )
         ]

@@ -11,11 +11,12 @@ from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import quorate
 from quoracy.checks.verdict import Verdict, failed, warned
 from quoracy.facts.etcd import EtcdHostFacts
-from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.etcd_cluster import EtcdFacts, presence
 from quoracy.plan.etcd_member import disk_changes, running_changes
 from quoracy.plan.etcd_steps import (
     AwaitMember,
     HaltMember,
+    InstallRelease,
     StageGeneration,
     StartMember,
     SwitchGeneration,
@@ -27,7 +28,8 @@ from quoracy.templates.render import render_generation
 
 def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCertificates) -> Plan:
     """The plan that starts the stopped members, side by side: alone none of them becomes ready."""
-    stopped = [host for host in cluster.hosts if _can_start(cluster, host, facts.heard[host.name])]
+    heard = [host for host in cluster.hosts if host.name in facts.heard]
+    stopped = [host for host in heard if _can_start(cluster, host, facts.heard[host.name])]
     unfit = [] if quorate(facts) else _unfit_certificates(cluster, facts, certificates)
     if not stopped:
         lost = [] if quorate(facts) else [_lost(cluster)]
@@ -54,6 +56,7 @@ def _unfit_certificates(
     return [
         verdict
         for host in cluster.hosts
+        if host.name in facts.heard and presence(facts.heard[host.name]) == "present"
         for verdict in check_certificates(
             cluster, host, facts.heard[host.name], certificates, facts.asked_at
         )
@@ -66,8 +69,12 @@ def _what_waits(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
     differ = [
         host.name
         for host in cluster.hosts
-        if running_changes(cluster, host, facts.heard[host.name])
-        or disk_changes(cluster, host, facts.heard[host.name])
+        if host.name in facts.heard
+        and presence(facts.heard[host.name]) == "present"
+        and (
+            running_changes(cluster, host, facts.heard[host.name])
+            or disk_changes(cluster, host, facts.heard[host.name])
+        )
     ]
     if not differ:
         return []
@@ -82,7 +89,9 @@ def _what_waits(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
 
 
 def _can_start(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
-    """Whether no process runs, and all that it needs is on disk or can be written as it was."""
+    """Whether it has its log, no process runs, and what else it needs is or can be put there."""
+    if presence(facts) != "present":
+        return False
     complete = facts.unit_file is not None and facts.config is not None and facts.version
     return not facts.unit.pid and (bool(complete) or _follows_wanted(cluster, host, facts))
 
@@ -94,6 +103,8 @@ def _follows_wanted(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) 
 def _start(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> tuple[Step, ...]:
     # A unit that is failing over and over is stopped first, or systemd starts it in between.
     steps: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
+    if facts.version and facts.version not in facts.releases:
+        steps.append(InstallRelease(host.name, facts.version))
     if _follows_wanted(cluster, host, facts) and disk_changes(cluster, host, facts):
         # Edited or lost since it was deployed: what was deployed is known, so nothing changes.
         wanted = render_generation(cluster, host)

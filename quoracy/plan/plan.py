@@ -10,8 +10,6 @@ from typing import Any, Literal, Protocol
 
 from quoracy.checks.verdict import Verdict
 
-BACKUP = "backup"
-"""The group of the steps before anything is changed, in the journal."""
 Undoes = Literal["group", "all", "nothing"]
 
 
@@ -109,7 +107,7 @@ class Plan:
     def steps(self) -> Iterator[tuple[str, Step]]:
         """All steps in order, each with its group's title."""
         for step in self.before:
-            yield BACKUP, step
+            yield "backup", step
         for group in self.groups:
             for step in group.steps:
                 yield group.title, step

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from quoracy.spec.etcd_keys import lint_extra_keys
 from quoracy.spec.fields import (
+    RECORDED,
     Address,
     Bucket,
     CpuQuota,
@@ -18,6 +19,7 @@ from quoracy.spec.fields import (
     IpAddress,
     LocalPath,
     Login,
+    LogParent,
     MemoryMax,
     Misplaced,
     Model,
@@ -29,6 +31,7 @@ from quoracy.spec.fields import (
     SecretRef,
     Url,
     Version,
+    is_recorded,
     within,
 )
 from quoracy.spec.host import SshTarget
@@ -102,7 +105,7 @@ class Directories(Model):
     """Directories on the hosts; the defaults hold the cluster's name."""
 
     data: Directory | None = Field(None, description="Default: /var/lib/etcd/<cluster>.")
-    wal: Directory | None = Field(None, description="Default: inside the data directory.")
+    wal: LogParent | None = Field(None, description="Default: inside the data directory.")
     config: Directory | None = Field(None, description="Default: /etc/etcd/<cluster>.")
     bin: Directory = Field("/opt/etcd", description="One directory per version is made in it.")
 
@@ -252,13 +255,14 @@ class EtcdCluster(Model):
     release: ReleaseSourceSpec = Field(default_factory=ReleaseSourceSpec)
 
     @model_validator(mode="after")
-    def _consistent(self) -> EtcdCluster:
+    def _consistent(self, info: ValidationInfo) -> EtcdCluster:
         for key, value in self.etcd.extra.items():
             try:
                 lint_extra_keys(self.version, {key: value})
             except ValueError as error:
                 raise Misplaced(str(error), ("etcd", "extra", key)) from None
-        self._require_apart()
+        if not is_recorded(info):
+            self._require_apart()
         return self
 
     def _require_apart(self) -> None:
@@ -311,7 +315,18 @@ class EtcdCluster(Model):
 
     def at_version(self, version: str) -> EtcdCluster:
         """The same cluster at another version, validated again."""
-        return EtcdCluster.model_validate({**self.model_dump(), "version": version})
+        return EtcdCluster.model_validate(
+            {**self.model_dump(), "version": version}, context=RECORDED
+        )
+
+
+def recorded_cluster(text: str) -> EtcdCluster:
+    """The spec as the database holds it, perhaps recorded by an earlier version.
+
+    Raises:
+        ValidationError: It cannot be used any more.
+    """
+    return EtcdCluster.model_validate_json(text, context=RECORDED)
 
 
 def ssh_targets(cluster: EtcdCluster, *, default_known_hosts: str) -> tuple[SshTarget, ...]:

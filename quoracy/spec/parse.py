@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from quoracy.errors import UsageError
 from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.fields import PATTERN_WORDS
+from quoracy.spec.fields import PATTERN_WORDS, place_of
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -26,12 +26,13 @@ _TYPES = {
 _SCHEMA = "`quoracy cluster schema` prints all fields"
 
 
-def parse_cluster(text: str, *, source: str) -> EtcdCluster:
+def parse_cluster(text: str, *, source: str, home: str = "~") -> EtcdCluster:
     """Read one cluster.yaml.
 
     Args:
         text: The YAML document.
         source: Name of the file, for errors.
+        home: What `~` stands for in paths on the controller.
 
     Raises:
         UsageError: Not YAML, too large, with anchors, or not a valid cluster; it names every
@@ -45,7 +46,7 @@ def parse_cluster(text: str, *, source: str) -> EtcdCluster:
             next_step=_SCHEMA,
         )
     try:
-        return EtcdCluster.model_validate(data)
+        return EtcdCluster.model_validate(data, context={"home": home})
     except ValidationError as error:
         details = error.errors(include_url=False)
         wrong = [_describe(detail, root) for detail in details[:MAX_TOLD]]
@@ -149,8 +150,7 @@ def _require_unique_keys(node: yaml.Node, source: str) -> None:
 
 def _describe(detail: Any, root: yaml.Node) -> str:
     """One wrong field; its value is not repeated, as it may be a secret in the wrong place."""
-    reason = detail.get("ctx", {}).get("error")
-    location = (*detail["loc"], *getattr(reason, "at", ()))
+    location = place_of(detail)
     field = ".".join(str(part)[:60] for part in location) or "cluster"
     return f"{_place(_position(root, location))}: {_printed(field)}: {_said(detail)}"
 

@@ -133,9 +133,11 @@ def test_withdraw_member_moves_data_aside_and_deletes_none() -> None:
         etcd.withdraw_member(APART, "op1")
         == """set -eu
 systemctl disable --quiet --now etcd-demo.service 2>/dev/null || true
+[ "$(systemctl show --value -p MainPID etcd-demo.service)" = 0 ]
+rm -f /srv/etc/demo/formed
 if [ -e /data/etcd/demo/member ]; then mv -T /data/etcd/demo/member /data/etcd/demo/member.aside-op1; fi
 if [ -e /wal/etcd/demo/wal ]; then mv -T /wal/etcd/demo/wal /wal/etcd/demo/wal.aside-op1; fi
-rm -f /srv/etc/demo/bootstrap.yaml /srv/etc/demo/formed
+rm -f /srv/etc/demo/bootstrap.yaml
 """
     )
 

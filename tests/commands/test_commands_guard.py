@@ -182,3 +182,21 @@ def test_on_a_full_disk_only_who_is_known_already_may_act(machine: Machine) -> N
     assert other.returncode != 0
     assert other.stdout == ""
     assert machine.fence[:2] == [A, "5"]
+
+
+def test_two_databases_that_give_the_same_number_never_let_both_act(machine: Machine) -> None:
+    machine.act(B, 6)
+    machine.age(HOLD_SECONDS + 1)
+    assert machine.act(A, 6) == FENCED
+    assert machine.act(B, 6) == 0
+    machine.run(released(Guard("demo", B, 6)))
+    assert machine.act(A, 6) == FENCED
+    assert machine.act(B, 6) == FENCED, "who has let go acts no more"
+    assert machine.act(A, 7) == 0
+
+
+def test_a_time_in_the_future_holds_nobody_off_for_ever(machine: Machine) -> None:
+    """The host's clock was set back since."""
+    machine.act(A, 5)
+    machine.age(-10 * HOLD_SECONDS)
+    assert machine.act(B, 6) == 0

@@ -12,7 +12,7 @@ from etcd_factories import healthy_facts, spec
 from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, OWN_BUSY, Guard
 from quoracy.db.session import open_database
 from quoracy.effects.site import EtcdSite
-from quoracy.errors import CommandFailed, LeaseHeld
+from quoracy.errors import CommandFailed, LeaseHeld, RemoteError
 from quoracy.remote.fake import FakeHost
 from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
@@ -77,6 +77,6 @@ def test_a_script_of_our_own_that_lost_its_connection_is_waited_for(
 def test_one_that_never_ends_is_not_waited_for_twice(site: EtcdSite, host: FakeHost) -> None:
     host.answer(lambda text: "acts" in text, Result(OWN_BUSY, b"", b""))
     host.answer(lambda text: "flock -s" in text, Result(1, b"", b""))
-    with pytest.raises(LeaseHeld, match="a script of this operation still runs there"):
+    with pytest.raises(RemoteError, match="an earlier script of this operation still runs there"):
         site.change("demo-1", "acts\n", what="try it")
     assert len(host.scripts) == 3

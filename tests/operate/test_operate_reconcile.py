@@ -118,8 +118,16 @@ def test_a_live_process_here_and_one_elsewhere_that_beats_are_left_alone(db: Dat
     assert all(lease.holder for lease in list_leases(db))
 
 
-def test_a_process_elsewhere_is_dead_a_minute_after_its_last_beat(db: Database) -> None:
-    one = begin(db, ELSEWHERE, at=db.now() - timedelta(seconds=61))
+def test_a_process_here_that_lives_and_has_long_been_silent_is_left_alone(db: Database) -> None:
+    asleep = begin(db, this_process(), at=db.now() - timedelta(hours=8))
+    assert reconcile(db) == ()
+    assert get_operation(db, asleep).state == "running"
+    assert get_lease(db, "demo") is not None
+
+
+def test_a_process_elsewhere_is_dead_five_minutes_after_its_last_beat(db: Database) -> None:
+    begin(db, ELSEWHERE, cluster="other", at=db.now() - timedelta(seconds=290))
+    one = begin(db, ELSEWHERE, at=db.now() - timedelta(seconds=301))
     (settled,) = reconcile(db)
     assert (settled.operation_id, settled.lease_freed) == (one, True)
     assert "its last beat was at " in str(get_operation(db, one).error)

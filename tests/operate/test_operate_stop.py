@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 
 import pytest
 from operate.made_up import Do, Fake, member, plan_of, run
@@ -15,7 +18,7 @@ from quoracy.errors import (
     Stopped,
 )
 from quoracy.operate.interrupt import ask_to_stop, stop_asked, stop_on_ctrl_c
-from quoracy.plan.plan import Step
+from quoracy.plan.plan import Group, Step
 
 
 def test_after_each_group_there_is_a_question_and_a_new_look(db: Database) -> None:
@@ -77,3 +80,31 @@ def test_a_stop_that_was_asked_for_before_changes_nothing(db: Database) -> None:
         with pytest.raises(Stopped):
             run(db, work)
     assert work.acts == ["a backup"]
+
+
+def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_puts_back(
+    db: Database,
+) -> None:
+    """The threads of the other hosts must have ended: what they did later would never be put back."""
+    names = ("one", "two", "three", "four")
+    steps = tuple(Do(host, name, f"-{name}") for host in ("a", "b", "c") for name in names)
+    work = Fake(plan_of(Group("all", "", steps, parallel=True), undoes="all"))
+    applied, pressed = work.apply, threading.Event()
+
+    def apply(step: Step) -> str:
+        told = applied(step)
+        if step.name == "one" and not pressed.is_set():
+            pressed.set()
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.05)  # the handler runs in the main thread, which waits meanwhile
+        elif not step.name.startswith("-"):
+            time.sleep(0.05)
+        return told
+
+    work.apply = apply  # type: ignore[method-assign]
+    with stop_on_ctrl_c(lambda _: None), pytest.raises(RolledBack, match="interrupted by Keyboard"):
+        run(db, work)
+    undone = [act.partition(" ")[2].startswith("-") for act in work.acts[1:]]
+    assert undone == sorted(undone)
+    assert undone.count(True) == undone.count(False) < len(steps)

@@ -6,8 +6,10 @@ from typing import Literal
 
 from etcd_factories import (
     absent_facts,
+    changed,
     facts_of,
     healthy_facts,
+    machine,
     running,
     spec,
     stopped,
@@ -17,6 +19,7 @@ from etcd_factories import (
 
 from quoracy.facts.etcd import HostSilent
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.host import GuardFacts
 from quoracy.plan.etcd_rollback import HalfDone, TakenStep, plan_etcd_rollback
 from quoracy.plan.etcd_steps import (
     AwaitMember,
@@ -27,6 +30,7 @@ from quoracy.plan.etcd_steps import (
     SwitchGeneration,
 )
 from quoracy.plan.plan import Plan, Step
+from quoracy.templates.render import render_generation
 
 DEMO = spec()
 
@@ -37,11 +41,21 @@ def half_done(
     undoes: Literal["group", "all"] = "group",
 ) -> HalfDone:
     taken = tuple(TakenStep(group, s.host, s.title, s.undo) for group, s in steps)
-    return HalfDone("op", "change demo, 3 members one by one", undoes, frozenset(unfinished), taken)
+    return HalfDone(
+        "op", "change demo, 3 members one by one", undoes, frozenset(unfinished), taken, 7
+    )
+
+
+def before(host: str) -> str:
+    """The generation that the host followed before; it is still staged there."""
+    if host == "demo-9":
+        return "gone"
+    return render_generation(DEMO, DEMO.host(host)).identity
 
 
 def roll(host: str) -> list[tuple[str, Step]]:
-    steps: list[Step] = [StopMember(host), SwitchGeneration(host, "new", "old"), StartMember(host)]
+    switch = SwitchGeneration(host, "new", before(host))
+    steps: list[Step] = [StopMember(host), switch, StartMember(host)]
     return [(host, step) for step in steps]
 
 
@@ -60,7 +74,7 @@ def test_only_the_unfinished_member_of_a_roll_is_put_back_newest_step_first() ->
     assert [group.member for group in plan.groups] == ["demo-2"]
     assert plan.groups[0].steps == (
         HaltMember("demo-2"),
-        SwitchGeneration("demo-2", "old", "new"),
+        SwitchGeneration("demo-2", before("demo-2"), "new"),
         StartMember("demo-2"),
         AwaitMember("demo-2"),
     )
@@ -93,7 +107,44 @@ def test_a_host_that_cannot_be_asked_is_not_put_back_blindly() -> None:
 
 def test_in_a_small_cluster_the_permission_to_go_down_is_needed_again() -> None:
     small = spec(1)
-    facts = facts_of({"demo-1": running(small, small.hosts[0])})
+    facts = facts_of(
+        {"demo-1": running(small, small.hosts[0], staged=frozenset({before("demo-1")}))}
+    )
     left = half_done(*roll("demo-1"), unfinished=("demo-1",))
     assert told(plan_etcd_rollback(small, facts, left, allow_downtime=False)).stops
     assert not plan_etcd_rollback(small, facts, left, allow_downtime=True).refused
+
+
+def test_a_generation_that_is_gone_is_not_gone_back_to() -> None:
+    """Otherwise a member that serves would be halted first."""
+    facts = changed(healthy_facts(DEMO), "demo-2", staged=frozenset())
+    assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["GenerationMissing"]
+
+
+def test_a_cluster_that_has_formed_is_never_taken_off_its_hosts() -> None:
+    """Also while it has no quorum: its hosts may just be booting."""
+    steps = [("form the cluster", FormMember(host.name, fresh=True)) for host in DEMO.hosts]
+    left = half_done(*steps, unfinished=("pin the cluster",), undoes="all")
+    facts = facts_of({host.name: stopped(DEMO, host) for host in DEMO.hosts})
+    assert set(told(planned(facts, left)).stops) == {"ClusterServes"}
+
+
+def test_what_another_controller_did_since_is_left_alone() -> None:
+    since = machine(guard=GuardFacts("other@there:1:ff", 8, 1))
+    facts = changed(healthy_facts(DEMO), "demo-3", host=since)
+    assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["AnotherHasActed"]
+
+
+def test_a_host_that_was_put_back_is_not_judged_again() -> None:
+    """It serves again, and taking it down once more would lose the quorum that it has brought back."""
+    facts = with_host(healthy_facts(DEMO), "demo-3", stopped(DEMO, DEMO.hosts[2]))
+    left = half_done(*roll("demo-2"))
+    plan = plan_etcd_rollback(DEMO, facts, left, allow_downtime=False, done=frozenset({"demo-2"}))
+    assert (plan.groups, plan.refused) == ((), False)
+
+
+def test_a_host_that_the_spec_no_longer_names_is_told_and_left() -> None:
+    left = half_done(*roll("demo-9"), *roll("demo-2"), unfinished=("demo-9", "demo-2"))
+    plan = planned(healthy_facts(DEMO), left)
+    assert [group.member for group in plan.groups] == ["demo-2"]
+    assert told(plan).warns == ["HostNotInSpec"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from etcd_factories import (
     OLD,
     changed,
     facts_of,
     healthy_facts,
     request,
+    running,
     running_unit,
     spec,
     status,
@@ -19,6 +21,7 @@ from etcd_factories import (
     with_host,
 )
 
+from quoracy.facts.etcd import EtcdHostFacts, HostSilent
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
 from quoracy.plan.plan import Plan
 
@@ -109,3 +112,34 @@ def test_a_stopped_member_of_an_older_minor_counts_for_the_path() -> None:
     facts = with_host(healthy_facts(running_at), "demo-3", stopped(old, old.hosts[2]))
     plan = plan_etcd_deploy(target, facts, request())
     assert "MinorSkipped" in told(plan).stops
+
+
+@pytest.mark.parametrize(
+    ("third", "warning"),
+    [
+        (HostSilent("no route"), "HostSilent"),
+        (stopped(WANTED, WANTED.hosts[2], has_log=False), "LogMissing"),
+    ],
+)
+def test_after_a_power_failure_two_of_three_are_started_though_the_third_stays_dark(
+    third: EtcdHostFacts | HostSilent, warning: str
+) -> None:
+    facts = facts_of({h.name: stopped(WANTED, h) for h in WANTED.hosts[:2]} | {"demo-3": third})
+    plan = plan_etcd_deploy(WANTED, facts, request())
+    assert (plan.kind, plan.refused) == ("start", False)
+    assert {step.host for _, step in plan.steps} == {"demo-1", "demo-2"}
+    assert warning in told(plan).warns
+    up = facts_of({h.name: running(WANTED, h) for h in WANTED.hosts[:2]} | {"demo-3": third})
+    again = plan_etcd_deploy(WANTED, up, request(start_only=True))
+    assert (again.groups, again.refused) == ((), False)
+    assert plan_etcd_deploy(WANTED, up, request()).refused, "with a quorum nothing is done blindly"
+
+
+def test_a_release_that_is_gone_is_put_there_before_the_start() -> None:
+    facts = facts_of({h.name: stopped(WANTED, h, releases={}) for h in WANTED.hosts})
+    plan = plan_etcd_deploy(WANTED, facts, request())
+    assert names(plan)[:3] == [
+        "demo-1 install-release",
+        "demo-1 start-member",
+        "demo-1 await-member",
+    ]
