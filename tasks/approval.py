@@ -47,7 +47,7 @@ def approve_in_ui(approval: Approval, *, wait: timedelta = WAIT) -> None:
         with get_client(sync_client=True) as client:
             keys = _pause(client, form, wait)
             state = _end_of_pause(client, wait)
-            answer = form.load(keys) if state.is_running() else None
+            answer = _load(form, keys) if state.is_running() else None
             if state.is_paused():
                 _leave_pause(client)
     except Exception as error:  # between two members, so stopping leaves nothing half done
@@ -77,7 +77,7 @@ def _pause(client: SyncPrefectClient, form: type[Answer], wait: timedelta) -> Ke
         pause_key=f"approve-{flow_run.run_count}",  # a retried run asks anew
     )
     keys = keyset_from_paused_state(state)
-    state.state_details.run_input_keyset = keys
+    state.state_details.run_input_keyset = {str(part): key for part, key in keys.items()}
     answer = client.set_flow_run_state(UUID(flow_run.id), state)
     if answer.status is not SetStateStatus.ACCEPT:
         raise RuntimeError(f"it did not pause the run: {answer.details}")
@@ -97,6 +97,12 @@ def _end_of_pause(client: SyncPrefectClient, wait: timedelta) -> State[Any]:
         if state is not None and left <= 0:
             return state
         time.sleep(max(0, min(POLL_S, left)))
+
+
+def _load(form: type[Answer], keys: Keyset) -> Answer:
+    loaded = form.load(keys)
+    assert isinstance(loaded, Answer)
+    return loaded
 
 
 def _leave_pause(client: SyncPrefectClient) -> None:

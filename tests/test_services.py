@@ -30,6 +30,7 @@ from quoracy.services import (
     start_runner,
     start_server,
     stop,
+    without_login,
 )
 
 CHECKOUT = Path(__file__).parents[1]
@@ -41,6 +42,22 @@ def test_without_any_server_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no Prefect server runs here") as caught:
         server_url(home_in(tmp_path), {})
     assert "quoracy up" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://ann:s3cret@127.0.0.1:9/a@b", "http://127.0.0.1:9/a@b"),
+        ("https://prefect.example/api", "https://prefect.example/api"),
+        ("", ""),
+    ],
+)
+def test_no_message_shows_the_login_of_a_server(tmp_path: Path, url: str, shown: str) -> None:
+    assert without_login(url) == shown
+    with pytest.raises(UsageError) as caught:
+        server_url(home_in(tmp_path), {"PREFECT_API_URL": "http://ann:s3cret@127.0.0.1:9/api"})
+    assert "http://127.0.0.1:9 does not answer" in caught.value.what
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_port_that_is_taken_is_a_usage_error_and_starts_nothing(tmp_path: Path) -> None:

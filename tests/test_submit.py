@@ -12,7 +12,7 @@ from prefect_harness import ask
 
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.home import Home
-from quoracy.submit import Ended, run_here, submit, use_server
+from quoracy.submit import Ended, _ended, run_here, submit, use_server
 
 
 @pytest.fixture
@@ -37,6 +37,18 @@ def test_a_flow_that_is_not_in_this_environment(home: Home) -> None:
     ) as caught:
         run_here("etcd-dance", {"cluster": "demo"})
     assert "--submit" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code"),
+    [("Refused", 3), ("LeaseHeld", 3), ("Crashed", 1), ("annotations", 1), ("__name__", 1)],
+)
+def test_a_state_that_is_named_after_no_error_of_ours_is_a_failure(
+    name: str, exit_code: int
+) -> None:
+    from prefect.states import Failed
+
+    assert _ended(Failed(name=name), "id").exit_code == exit_code
 
 
 @pytest.mark.prefect

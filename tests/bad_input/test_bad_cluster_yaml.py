@@ -241,6 +241,21 @@ def test_a_neighbour_whose_recorded_spec_is_no_longer_valid_is_named(
     assert rows(home) == now
 
 
+def test_two_specs_that_cannot_be_read_do_not_hold_up_each_other_or_anybody_else(
+    home: Home, before: list[str], tmp_path: Path
+) -> None:
+    assert before
+    file = write_spec(tmp_path, GOOD)
+    assert call("cluster", "apply", "-f", str(file)).exit_code == 0
+    with sqlite3.connect(home.path / "quoracy.db") as connection:
+        connection.execute("UPDATE clusters SET spec = replace(spec, '\"etcd\"', '\"old\"')")
+    connection.close()
+    elsewhere = GOOD.replace("demo", "far").replace("198.51.100.", "192.0.2.1")
+    for text in (elsewhere, GOOD):
+        outcome = call("cluster", "apply", "-f", str(write_spec(tmp_path, text)))
+        assert (outcome.exit_code, "cannot be read" in outcome.err) == (0, False)
+
+
 def properties() -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Path and schema of every field of cluster.yaml, read off the published schema."""
     root = EtcdCluster.model_json_schema()

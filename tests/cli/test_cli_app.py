@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from quoracy.cli.app import app
+from quoracy.cli.run_operation import _ask
 from quoracy.db.holder import this_process
 from quoracy.db.lease import take_lease
+from quoracy.db.models import Cluster
 from quoracy.db.operations import NewOperation, new_operation_id, start_operation
 from quoracy.db.session import open_database
-from quoracy.errors import QuoracyError
+from quoracy.errors import NotApproved, QuoracyError
 from quoracy.home import Home
+from quoracy.operate.approval import Approval
 
 Call = Callable[..., Any]
 
@@ -90,17 +95,53 @@ def test_status_tells_of_an_operation_that_was_cut_off(
     assert call("status", demo, "--json").json["interrupted"] == ([] if lives else [operation])
 
 
-@pytest.mark.parametrize("verb", ["status", "history", "etcd-deploy"])
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_an_unknown_cluster_or_an_empty_history_is_no_traceback(
-    call: Call, verb: str, as_json: tuple[str, ...]
+@pytest.mark.parametrize("verb", ["status", "history", "etcd-deploy", "operation-rollback"])
+def test_an_unknown_cluster_is_named_before_a_server_is_asked(call: Call, verb: str) -> None:
+    outcome = call(verb, "nope")
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "there is no cluster 'nope'" in outcome.err
+
+
+@pytest.mark.parametrize("verb", ["etcd-deploy", "operation-rollback"])
+@pytest.mark.parametrize(
+    ("cluster", "said"), [("nope", "no cluster 'nope'"), ("demo", "no Prefect")]
+)
+def test_an_early_error_is_json_where_json_is_asked_for(
+    call: Call, demo: str, verb: str, cluster: str, said: str
 ) -> None:
-    outcome = call(verb, "nope", *as_json)
-    if verb == "history":
-        assert outcome.exit_code == 0
-    else:
-        assert (outcome.exit_code, outcome.out) == (2, "")
-        assert "there is no cluster 'nope'" in outcome.err
+    assert demo == "demo"
+    outcome = call(verb, cluster, "--json")
+    assert (outcome.exit_code, outcome.err) == (2, "")
+    assert (outcome.json["state"], outcome.json["exit_code"]) == ("UsageError", 2)
+    assert said in outcome.json["message"]
+
+
+def test_a_history_with_nothing_in_it_is_no_error(call: Call, demo: str) -> None:
+    assert call("history").exit_code == 0
+    assert call("history", demo, "--json").json == []
+
+
+def test_the_end_of_the_input_is_no_approval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(NotApproved, match="left as they were: demo-2, demo-3"):
+        _ask(Approval("demo", "t", "demo-1", "figures", ("demo-2", "demo-3")), Console(stderr=True))
+
+
+@pytest.mark.parametrize("version", [(), ("--version", "nine")])
+def test_a_recorded_spec_that_cannot_be_used_names_its_field(
+    call: Call, demo: str, home: Home, version: tuple[str, ...]
+) -> None:
+    if not version:
+        db = open_database(home.database_url)
+        with db.session() as session:
+            row = session.get(Cluster, demo)
+            assert row is not None
+            row.spec = row.spec.replace('"kind":"etcd"', '"kind":"old"')
+        db.close()
+    outcome = call("status" if not version else "etcd-deploy", demo, *version)
+    assert outcome.exit_code == 2
+    assert ("version: String should" if version else "kind: Input should") in outcome.err
+    assert ("give a version like" in outcome.err) == bool(version)
 
 
 @pytest.mark.parametrize("submit", [(), ("--submit",)])

@@ -272,7 +272,23 @@ def test_the_export_is_one_line_per_operation_oldest_first_without_a_limit(
 def test_the_export_can_be_of_one_cluster(call: Call, db: Database) -> None:
     begin(db)
     assert call("history", "demo", "--export").out.count("\n") == 1
-    assert call("history", "other", "--export").out == ""
+    unknown = call("history", "other", "--export")
+    assert (unknown.exit_code, unknown.out) == (2, "")
+    assert "there is no cluster 'other'" in unknown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--export", "--limit", "3"),
+        ("demo", "--operation", "1"),
+        ("--operation", "1", "--limit", "3"),
+    ],
+)
+def test_options_that_contradict_each_other(call: Call, arguments: tuple[str, ...]) -> None:
+    outcome = call("history", *arguments)
+    assert (outcome.exit_code, outcome.out) == (2, "")
+    assert "Next: " in outcome.err
 
 
 def test_export_and_operation_do_not_go_together(call: Call, db: Database) -> None:

@@ -93,7 +93,7 @@ def test_hosts_that_do_not_answer_are_a_refusal_with_name_tags_and_artifacts(hom
     state = etcd_deploy("demo", action="upgrade", version="3.5.30", dry_run=True, return_state=True)
     run = run_of(state)
     assert (state.name, run.name) == ("Refused", "upgrade demo to 3.5.30 (dry run)")
-    assert run.tags == ["cluster:demo"]
+    assert run.tags == ["cluster:demo", "quoracy"]
     assert task_names(state) == ["look at demo"]
     artifacts = artifacts_of(state)
     assert sorted(artifacts) == ["plan-demo", "result-demo"]

@@ -53,7 +53,7 @@ def test_nothing_is_put_back_where_nothing_is_half_done() -> None:
     assert (state.name, state.message) == ("Nothing to do", "nothing of demo is half done")
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(state.state_details.flow_run_id)
-    assert (run.name, run.tags) == ("roll back demo (dry run)", ["cluster:demo"])
+    assert (run.name, run.tags) == ("roll back demo (dry run)", ["cluster:demo", "quoracy"])
 
 
 @pytest.mark.prefect

@@ -81,7 +81,7 @@ def test_while_somebody_is_at_it_there_is_nothing_to_put_back_and_no_trace_of_as
 
 def test_a_create_that_was_cut_off_is_taken_off_all_hosts(back: Site, make_site) -> None:
     young = make_site("cut", ports={"client": 8479, "peer": 8480}, etcd=QUICK)
-    young.deploy_killed("form-member", young.hosts[1], "before")
+    young.deploy_killed("switch-generation", young.hosts[1], "after")
     report = put_back(young)
     assert report.outcome == "done"
     left = young.everywhere(

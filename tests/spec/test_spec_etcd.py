@@ -10,7 +10,7 @@ import pytest
 from etcd_factories import spec
 from pydantic import ValidationError
 
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
+from quoracy.spec.etcd import EtcdCluster, recorded_cluster, ssh_targets
 from quoracy.spec.etcd_keys import MANAGED, known_keys, lint_extra_keys
 from quoracy.spec.fields import PATTERN_WORDS
 
@@ -192,3 +192,29 @@ def test_directories_that_can_be() -> None:
         == "/srv/etcd/log/wal"
     )
     assert spec(directories={"data": "/var/lib/x//y/"}).data_dir == "/var/lib/x/y"
+
+
+def test_what_an_earlier_version_recorded_is_read_by_its_rules_about_paths() -> None:
+    old = {
+        **spec().model_dump(),
+        "directories": {"data": "/var/lib/etcd", "config": "/var/lib/etcd/config", "bin": "/tmp/x"},
+        "ssh": {"key_file": "~/.ssh/id", "known_hosts": "kh"},
+    }
+    with pytest.raises(ValidationError):
+        EtcdCluster.model_validate(old)
+    cluster = recorded_cluster(json.dumps(old))
+    assert (cluster.data_dir, cluster.ssh.known_hosts) == ("/var/lib/etcd", "kh")
+    assert cluster.at_version("3.5.17").directories == cluster.directories
+
+
+@pytest.mark.parametrize("path", ["/a b", "/srv/../etc", "relative/x", "/srv/$(reboot)"])
+def test_what_could_break_a_script_is_refused_in_a_recorded_spec_as_well(path: str) -> None:
+    with pytest.raises(ValidationError):
+        recorded_cluster(json.dumps({**spec().model_dump(), "directories": {"data": path}}))
+
+
+@pytest.mark.parametrize("wal", ["/", "/etc", "/usr", "/srv", "/proc", "/tmp", "//var"])
+def test_the_log_may_lie_at_top_level_but_not_in_the_systems_place(wal: str) -> None:
+    assert spec(directories={"wal": "/etcd-wal"}).wal_dir == "/etcd-wal/wal"
+    with pytest.raises(ValidationError):
+        spec(directories={"wal": wal})

@@ -76,6 +76,9 @@ MISTAKES = [
     ("directories: {data: /var/lib/../x}\n", "without '..'"),
     ("directories: {data: var/lib/etcd}\n", "must be an absolute path"),
     ("systemd: {memory_max: '8G\\nExecStart=/bin/x'}\n", "systemd.memory_max"),
+    ("systemd: {cpu_quota: 150}\n", "150% is one and a half"),
+    ("systemd: {memory_max: 0.0G}\n", "bytes like 8G or 1.5G"),
+    ("ssh: {key_file: ~/id}\n", "or begin with ~/"),
     ("tls: {files: {ca: /ca.pem}}\n", "tls.files.certificate: this key is required"),
 ]
 
@@ -207,3 +210,22 @@ def test_ip_addresses_are_canonical() -> None:
 def test_what_was_recorded_is_read_back_alike() -> None:
     cluster = parse_cluster(GOOD, source="x")
     assert EtcdCluster.model_validate_json(cluster.model_dump_json()) == cluster
+
+
+def test_values_of_the_real_world() -> None:
+    text = (
+        "systemd: {memory_max: 1.5G}\nssh: {user: svc.deploy, key_file: ~/.ssh/id}\n"
+        "backup:\nrelease: {directory: ~/etcd}\n"
+    )
+    cluster = parse_cluster(GOOD + text, source="x", home="/home/ada")
+    assert (cluster.systemd.memory_max, cluster.ssh.user) == ("1.5G", "svc.deploy")
+    assert (cluster.ssh.key_file, cluster.release.directory) == (
+        "/home/ada/.ssh/id",
+        "/home/ada/etcd",
+    )
+    bare = parse_cluster(f"{GOOD}ssh:\nsystemd: {{memory_max: 8589934592}}\n", source="x")
+    assert (bare.ssh.user, bare.systemd.memory_max) == (None, "8589934592")
+
+
+def test_a_misspelt_key_without_a_value_is_refused_all_the_same() -> None:
+    assert "shh: there is no such key; did you mean ssh?" in refused(f"{GOOD}shh:\n")

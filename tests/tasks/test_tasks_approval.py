@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextvars
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
-from prefect_harness import ask, logs_of
+from prefect.states import Cancelling, Crashed
+from prefect_harness import artifacts, ask, logs_of
 
 from quoracy.operate.approval import Approval
 from quoracy.operate.run import Report
@@ -22,6 +25,7 @@ from tasks.approval import approve_in_ui
 from tasks.run import settled
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+T = TypeVar("T")
 APPROVAL = Approval(
     cluster="demo",
     title="upgrade demo to 3.5.30",
@@ -65,10 +69,15 @@ def answer(runs: list[str], *answers: dict[str, Any]) -> list[str]:
 
 def ask_and_answer(*answers: dict[str, Any]) -> tuple[State[Any], list[str]]:
     """How a run ends that is answered from beside it, and what the API said to the answers."""
+    return ask_and(lambda runs: answer(runs, *answers))
+
+
+def ask_and(meanwhile: Callable[[list[str]], T]) -> tuple[State[Any], T]:
+    """How a run ends beside which something is done once it asks, and what that has returned."""
     runs: list[str] = []
     with ThreadPoolExecutor(1) as beside:
         # In this context, which says where the server is.
-        said = beside.submit(contextvars.copy_context().run, answer, runs, *answers)
+        said = beside.submit(contextvars.copy_context().run, meanwhile, runs)
         state = asking(timedelta(minutes=1), runs)
         return state, said.result()
 
@@ -89,6 +98,24 @@ def test_who_declines_stops_it_between_two_members() -> None:
     assert str(state.message).startswith(
         "demo: declined by someone who gave no name; left as they were: demo-3, demo-1\n  Next: "
     )
+
+
+@pytest.mark.parametrize("end", [Cancelling, Crashed])
+def test_a_run_that_is_ended_while_it_asks_stops_and_is_not_called_back(end: Any) -> None:
+    def end_it(runs: list[str]) -> UUID:
+        answer(runs)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(runs[0]), end(), force=True)
+        return UUID(runs[0])
+
+    state, run_id = ask_and(end_it)
+    # Prefect itself keeps a cancelled run as Cancelling until its process is gone.
+    assert state.name in ("Cancelling", "NotApproved")
+    (result,) = artifacts(flow_run_id=[str(run_id)]).values()
+    assert f"demo: the run is {end().name}; left as they were: demo-3, demo-1" in result
+    with get_client(sync_client=True) as client:
+        names = [one.name for one in client.read_flow_run_states(run_id)]
+    assert "Running" not in names[names.index(end().name) :]
 
 
 def test_nobody_answers_in_time() -> None:

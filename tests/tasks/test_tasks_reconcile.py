@@ -11,12 +11,13 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
-from prefect.states import Cancelling, Running, State
+from prefect.states import Cancelling, Paused, Running, State, Suspended
 from prefect_harness import ask
 
 from quoracy.db.operations import NewOperation, end_operation, start_operation
 from quoracy.db.session import Database, open_database
 from tasks.reconcile import SettledRun, settle_runs
+from tasks.run import TAG
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 FLOW = "settle-me"
@@ -36,9 +37,9 @@ def settle_me() -> None:
     """Never runs: only its runs are made."""
 
 
-def run_in(state: State[Any]) -> FlowRun:
+def run_in(state: State[Any], *, tags: tuple[str, ...] = (TAG,)) -> FlowRun:
     with get_client(sync_client=True) as client:
-        return client.create_flow_run(settle_me, state=state)
+        return client.create_flow_run(settle_me, state=state, tags=tags)
 
 
 def operation(db: Database, run: FlowRun, *, ended: bool) -> None:
@@ -90,7 +91,7 @@ def test_a_run_with_a_live_operation_or_none_yet_is_left_alone(db: Database) -> 
     operation(db, live, ended=False)
     assert settle(db) == set()
     assert (state_of(live), state_of(young)) == ("Running", "Running")
-    assert settle(db, dead=(str(live.id), str(young.id))) == {"Crashed"}
+    assert settle(db, dead=(str(live.id), str(young.id))) == set()
 
 
 def test_a_run_that_was_retried_after_its_operation_ended_is_left_alone(db: Database) -> None:
@@ -99,7 +100,36 @@ def test_a_run_that_was_retried_after_its_operation_ended_is_left_alone(db: Data
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, Running(), force=True)
     assert settle(db) == set()
-    assert settle(db, dead=(str(run.id),)) == {"Crashed"}
+    # What is dead is the attempt before.
+    assert settle(db, dead=(str(run.id),)) == set()
+    assert state_of(run) == "Running"
+
+
+@pytest.mark.parametrize(("state", "left"), [(Suspended(), True), (Paused(), False)])
+def test_a_suspended_run_needs_no_process(db: Database, state: State[Any], left: bool) -> None:
+    run = run_in(Running())
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, state, force=True)
+    operation(db, run, ended=True)
+    assert settle(db, dead=(str(run.id),)) == (set() if left else {"Crashed"})
+
+
+def test_runs_without_our_tag_are_left_alone(db: Database) -> None:
+    run = run_in(Running(), tags=("theirs",))
+    operation(db, run, ended=True)
+    with get_client(sync_client=True) as client:
+        member = client.create_flow_run(flow(name="member")(lambda: None), state=Running())
+    assert settle(db) == set()
+    assert (state_of(run), state_of(member)) == ("Running", "Running")
+
+
+def test_a_member_whose_root_run_was_deleted_is_crashed(db: Database) -> None:
+    with get_client(sync_client=True) as client:
+        member = client.create_flow_run(
+            flow(name="member")(lambda: None), state=Running(), tags=[TAG]
+        )
+    assert settle(db) == {"Crashed"}
+    assert state_of(member) == "Crashed"
 
 
 def test_a_cancelled_run_that_nobody_ends_is_cancelled(db: Database) -> None:
@@ -118,7 +148,9 @@ def test_runs_of_other_flows_are_left_alone(db: Database) -> None:
 
 def test_what_a_crashed_run_has_left_is_crashed(db: Database) -> None:
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(settle_me, state=Running())
+        run = client.create_flow_run(settle_me, state=Running(), tags=[TAG])
+    operation(db, run, ended=True)
+    with get_client(sync_client=True) as client:
         task = client.request(
             "POST",
             "/task_runs/",
@@ -131,7 +163,10 @@ def test_what_a_crashed_run_has_left_is_crashed(db: Database) -> None:
             },
         ).json()
         member = client.create_flow_run(
-            flow(name="member")(lambda: None), state=Running(), parent_task_run_id=task["id"]
+            flow(name="member")(lambda: None),
+            state=Running(),
+            parent_task_run_id=task["id"],
+            tags=[TAG],
         )
     found = settle_runs(db, [FLOW], dead=[str(run.id)], grace=AT_ONCE)
     # The task run that stands for the member's subflow follows it.

@@ -19,6 +19,7 @@ from quoracy.operate.run import Asked, Report
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import MASK
 from tasks.run import (
+    TAG,
     asked_by_prefect,
     enter_group,
     in_run,
@@ -62,7 +63,7 @@ def test_a_good_end_is_named_by_what_became_of_it(outcome: Any, name: str) -> No
     state = operation(lambda: Report("0123abcd", outcome, PLAN))
     assert (state.name, state.message, state.is_completed()) == (name, PLAN.title, True)
     assert run_of(state).state_name == name
-    assert run_of(state).tags == ["cluster:demo"]
+    assert run_of(state).tags == ["cluster:demo", TAG]
     assert artifact("result-demo").startswith(f"# {name}\n\n{PLAN.title}")
 
 
@@ -84,7 +85,7 @@ def test_a_defect_of_ours_is_not_dressed_up() -> None:
         raise ZeroDivisionError("a defect")
 
     state = operation(crash)
-    assert state.name == "Failed"
+    assert (state.name, state.message) == ("Failed", "ZeroDivisionError: a defect")
     assert "Traceback" in "".join(logs_of(run_of(state).id, until="Finished in state"))
 
 
@@ -94,6 +95,32 @@ def test_a_cluster_name_that_is_no_artifact_key_is_no_traceback() -> None:
 
     assert operation(fail, cluster="Not A Name!").name == "UsageError"
     assert "Not A Name!" in artifact("result-not-a-name")
+
+
+def test_what_went_wrong_beside_it_is_told() -> None:
+    state = operation(lambda: Report("0123abcd", "done", PLAN, ("two beats were missed",)))
+    assert (state.name, state.message) == ("Done", f"{PLAN.title}\n  Also: two beats were missed")
+    assert "> two beats were missed" in artifact("result-demo")
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_secrets_of_a_defect_are_masked(deep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORACY_TEST_BUCKET", "s3cr3t-of-the-bucket")
+
+    def leak() -> Report:
+        secret_resolvers()["env"]("QUORACY_TEST_BUCKET")
+        return in_run(task(name="leak", cache_policy=NO_CACHE), fail, str) if deep else fail()
+
+    def fail() -> Report:
+        raise ValueError(f"refused {KEY} of s3cr3t-of-the-bucket")
+
+    state = operation(leak)
+    told = "\n".join(logs_of(run_of(state).id, until="Finished in state"))
+    told += str(task_runs_of(run_of(state).id, int(deep)))
+    assert (state.is_failed(), state.message) == (True, f"ValueError: refused {MASK} of {MASK}")
+    assert "Traceback" in told
+    assert KEY_BODY not in told
+    assert "s3cr3t" not in told
 
 
 def test_secrets_are_neither_in_logs_nor_states_nor_artifacts(
@@ -166,10 +193,10 @@ def test_a_member_is_a_subflow_with_its_name_and_the_clusters_tag() -> None:
     state = operation(run)
     parent = {"parent_flow_run_id": {"any_": [str(run_of(state).id)]}}
     found = ask("/flow_runs/filter", flow_runs=parent)
-    members = {one["name"]: (one["state_name"], one["tags"]) for one in found}
+    members = {one["name"]: (one["state_name"], sorted(one["tags"])) for one in found}
     assert members == {
-        "demo-2": ("Completed", ["cluster:demo"]),
-        "demo-3": ("RolledBack", ["cluster:demo"]),
+        "demo-2": ("Completed", ["cluster:demo", TAG]),
+        "demo-3": ("RolledBack", ["cluster:demo", TAG]),
     }
 
 
