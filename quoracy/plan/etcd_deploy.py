@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quoracy.checks.certificates import WantedCertificates
-from quoracy.checks.quorum import quorate
+from quoracy.checks.quorum import quorate, quorum
 from quoracy.checks.verdict import Status, Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
@@ -103,11 +103,14 @@ _BORNE = ("HostSilent", "LogMissing", "DataMissing", "MemberWiped", "Configurati
 def _may_start_others(facts: EtcdFacts, unusable: Sequence[Verdict], *, start_only: bool) -> bool:
     """Whether stopped members are started beside hosts that are away or lost: to get a quorum back.
 
-    Starting a member as it lies on disk is safe whatever the others are; and after a power failure
-    it must not depend on the one host that stays dark.
+    Only when those that are left are enough for one. Starting a member as it lies on disk is safe
+    whatever the others are; and after a power failure it must not depend on the one host that stays
+    dark.
     """
     bearable = all(one.reason in _BORNE for one in unusable if one.stops)
-    return bearable and _formed(facts) and (start_only or not quorate(facts))
+    there = sum(presence(host) == "present" for host in facts.hosts.values())
+    enough = there >= quorum(len(facts.hosts))
+    return bearable and enough and (start_only or not quorate(facts))
 
 
 def _formed(facts: EtcdFacts) -> bool:
