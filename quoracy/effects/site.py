@@ -81,9 +81,9 @@ class EtcdSite:
 def let_settle(cluster: EtcdCluster, host: Host) -> None:
     """Wait for what a broken connection or a dead process has left running on a host.
 
-    It ends as soon as the host's lock is free.
+    It ends as soon as the host's lock is free, and gives up when not even a start takes so long.
     """
-    wait = max(cluster.systemd.start_timeout_s, cluster.systemd.stop_timeout_s, 600) + 30
+    wait = max(cluster.systemd.start_timeout_s, cluster.systemd.stop_timeout_s) + 30
     host.run(settled(cluster.name, wait), what="let it settle", timeout=wait + 10.0, check=False)
 
 
