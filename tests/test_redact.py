@@ -65,11 +65,11 @@ def test_certificates_and_public_keys_stay() -> None:
 
 
 def test_resolved_secrets_are_masked_from_then_on() -> None:
-    resolve = remembering({"a": "correct-horse", "b": "correct-horse-battery"}.__getitem__)
-    assert redact("correct-horse-battery") == "correct-horse-battery"
+    resolve = remembering({"a": "correct-horse", "b": "untold-horse-of-this-test"}.__getitem__)
+    assert redact("untold-horse-of-this-test") == "untold-horse-of-this-test"
     assert resolve("a") == "correct-horse"
-    assert resolve("b") == "correct-horse-battery"
-    assert redact("key=correct-horse-battery, correct-horse.") == f"key={MASK}, {MASK}."
+    assert resolve("b") == "untold-horse-of-this-test"
+    assert redact("key=untold-horse-of-this-test, correct-horse.") == f"key={MASK}, {MASK}."
 
 
 def test_what_a_reference_stood_for_is_masked_wherever_it_was_resolved(tmp_path: Path) -> None:

@@ -97,11 +97,11 @@ def plan_etcd_deploy(cluster: EtcdCluster, facts: EtcdFacts, request: DeployRequ
 
 
 # What is wrong with single hosts, while others may be started.
-_BORNE = ("HostSilent", "LogMissing", "DataMissing", "MemberWiped", "ConfigurationLost")
+_BORNE = ("HostSilent",)
 
 
 def _may_start_others(facts: EtcdFacts, unusable: Sequence[Verdict], *, start_only: bool) -> bool:
-    """Whether stopped members are started beside hosts that are away or lost: to get a quorum back.
+    """Whether stopped members are started beside hosts that are away, to get a quorum back.
 
     Only when those that are left are enough for one. Starting a member as it lies on disk is safe
     whatever the others are; and after a power failure it must not depend on the one host that stays

@@ -23,7 +23,7 @@ ASKED = Asked(by="tester", origin="terminal on scenarios")
 
 @pytest.fixture(scope="module")
 def back(make_site) -> Site:
-    site = make_site("back", ports={"client": 8379, "peer": 8380}, etcd=QUICK)
+    site = make_site("back", ports={"client": 8679, "peer": 8680}, etcd=QUICK)
     site.version = "3.5.16"
     site.apply()
     assert site.deploy().outcome == "done"
@@ -80,7 +80,7 @@ def test_while_somebody_is_at_it_there_is_nothing_to_put_back_and_no_trace_of_as
 
 
 def test_a_create_that_was_cut_off_is_taken_off_all_hosts(back: Site, make_site) -> None:
-    young = make_site("cut", ports={"client": 8479, "peer": 8480}, etcd=QUICK)
+    young = make_site("cut", ports={"client": 8779, "peer": 8780}, etcd=QUICK)
     young.deploy_killed("switch-generation", young.hosts[1], "after")
     report = put_back(young)
     assert report.outcome == "done"
