@@ -23,7 +23,7 @@ from blocks.secret import load_secret
 from quoracy import errors
 from quoracy.db.holder import user_name
 from quoracy.errors import QuoracyError, Stopped
-from quoracy.operate.run import Asked, Report
+from quoracy.operate.run import ENDINGS, Asked, Report
 from quoracy.plan.markdown import plan_markdown
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import mask_secrets, redact, remembering
@@ -31,15 +31,10 @@ from quoracy.secrets import DEFAULT, Resolver
 
 T = TypeVar("T")
 
-_ENDINGS = {
-    "done": "Done",
-    "nothing_to_do": "Nothing to do",
-    "dry_run": "Changes pending",
-}
 # Names of the states that an operation's run ends in, besides those of Prefect.
 END_NAMES = frozenset(
     {
-        *_ENDINGS.values(),
+        *ENDINGS.values(),
         *(
             name
             for name, kind in vars(errors).items()
@@ -168,7 +163,7 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
 
 def _told(cluster: str, report: Report) -> State[Any]:
     """The end of an operation that did not fail, with what went wrong beside it."""
-    ending = _ENDINGS.get(report.outcome, report.outcome)
+    ending = ENDINGS.get(report.outcome, report.outcome)
     notes = "".join(f"\n> {note}\n" for note in report.notes)
     told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n{notes}"
     _publish("result", cluster, told, ending)

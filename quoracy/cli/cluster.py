@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson
 from quoracy.cli.show import show_json, show_verdicts
-from quoracy.db.session import Database
 from quoracy.errors import UsageError
 
 cluster_app = typer.Typer(no_args_is_help=True)
@@ -33,7 +31,7 @@ def apply(
     from quoracy.spec.parse import parse_cluster
 
     cluster = parse_cluster(_text(file), source=str(file), home=os.environ.get("HOME", "~"))
-    with _database() as db:
+    with home_database() as db:
         applied = record_cluster(db, cluster)
     # What a plan would say of the spec alone; the flag for bad versions is the deploy's.
     show_verdicts(tuple(spec_verdicts(cluster, allow_bad_version=False)), Console(stderr=True))
@@ -49,7 +47,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the clusters that are wanted."""
     from quoracy.db.clusters import list_clusters
 
-    with _database() as db:
+    with home_database() as db:
         clusters = list_clusters(db)
     if as_json:
         show_json(
@@ -80,7 +78,7 @@ def show(name: str) -> None:
     """Show what is wanted of one cluster, as JSON."""
     from quoracy.db.clusters import get_cluster
 
-    with _database() as db:
+    with home_database() as db:
         cluster = get_cluster(db, name)
     show_json({"cluster_id": cluster.cluster_id, **json.loads(cluster.spec)})
 
@@ -95,7 +93,7 @@ def forget(
 
     if not yes:
         typer.confirm(f"Forget {name}? Its hosts go on running.", abort=True)
-    with _database() as db:
+    with home_database() as db:
         forget_cluster(db, name, now=datetime.now(UTC))
     typer.echo(f"{name}: forgotten")
 
@@ -132,15 +130,3 @@ def _text(file: Path) -> str:
             where=str(file),
             next_step="save the file as UTF-8",
         ) from None
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    from quoracy.db.session import open_database
-    from quoracy.home import load_home
-
-    db = open_database(load_home().database_url)
-    try:
-        yield db
-    finally:
-        db.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson, ClusterName, known_clusters
 from quoracy.cli.show import show_json
 from quoracy.db.holder import this_process, user_name
@@ -52,7 +52,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show who works on a cluster, or on all."""
-    with _database() as db:
+    with home_database() as db:
         looks = _look(db, cluster)
     if as_json:
         show_json([_as_dict(look) for look in looks])
@@ -70,7 +70,7 @@ def break_(
     as_json: AsJson = False,
 ) -> None:
     """Free the lease of a holder that is dead. A live one is never broken."""
-    with _database() as db:
+    with home_database() as db:
         (look,) = _look(db, cluster)
         if look.lease is None or look.state == "free":
             _tell(look, "nobody holds its lease, nothing is to be done", as_json=as_json)
@@ -209,15 +209,3 @@ def _iso(moment: datetime) -> str:
 
 def _utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    from quoracy.db.session import open_database
-    from quoracy.home import load_home
-
-    db = open_database(load_home().database_url)
-    try:
-        yield db
-    finally:
-        db.close()

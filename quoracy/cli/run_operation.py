@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from quoracy.operate.approval import Approval
 
 PENDING = 4
-_OUTCOMES = {"done": "Done", "nothing_to_do": "Nothing to do", "dry_run": "Changes pending"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,7 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     """The same loop with the journal alone, for the night when the Prefect server is what is down."""
     from quoracy.db.holder import user_name
     from quoracy.operate.approval import approver_at_hand
-    from quoracy.operate.run import Asked
+    from quoracy.operate.run import ENDINGS, Asked
 
     by = os.environ.get("SUDO_USER") or user_name()
     asked = Asked(by=by, origin=f"terminal, without prefect on {socket.gethostname()}")
@@ -204,7 +203,7 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     message = "\n".join((report.plan.title, *report.notes))
     exit_code = PENDING if report.outcome == "dry_run" else 0
     more = f"quoracy history --operation {report.operation_id[:8]}"
-    return Ending(_OUTCOMES[report.outcome], message, exit_code, more)
+    return Ending(ENDINGS[report.outcome], message, exit_code, more)
 
 
 def _ending_of(error: QuoracyError, more: str) -> Ending:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,13 @@ from quoracy.errors import LeaseHeld, QuoracyError, Refused, RollbackFailed, Rol
 from quoracy.operate.journal import Journal
 from quoracy.operate.loop import Work, carry_out
 from quoracy.plan.plan import Plan
+
+ENDINGS: Mapping[str, str] = {
+    "done": "Done",
+    "nothing_to_do": "Nothing to do",
+    "dry_run": "Changes pending",
+}
+"""What people read when an operation has ended without an error, by its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
