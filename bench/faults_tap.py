@@ -1,7 +1,7 @@
 """A tap on the controller's changing calls: count them, trace them, die at one, hold one open.
 
 A changing call is a script that presents itself to the host's guard (`quoracy/commands/guard.py`): it
-takes the cluster's lock there. Calls are told apart by host, purpose and occurrence, as hosts are
+takes the cluster's lock there, and notes who has acted. Calls are told apart by host, purpose and occurrence, as hosts are
 worked on side by side in any order.
 """
 
@@ -76,8 +76,8 @@ def purpose(what: str) -> str:
 
 
 def is_changing(script: str, cluster: str) -> bool:
-    """Whether a script takes the cluster's lock on the host, as every changing one must."""
-    return f"exec 9>>{shlex.quote(state_dir(cluster))}/lock" in script
+    """Whether a script notes itself as the last one on the host, as every changing one must."""
+    return f"> {shlex.quote(f'{state_dir(cluster)}/fence')}.new" in script
 
 
 def traced(script: str, name: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,12 +117,15 @@ def test_who_stops_waiting_is_told_that_the_run_goes_on_and_where(home: Home) ->
         _thread.interrupt_main()
 
     presser = threading.Thread(target=press_ctrl_c)
+    # A shell lets its background jobs ignore it, and Python keeps that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     presser.start()
     try:
         with pytest.raises(QuoracyError, match="the run goes on in the runner") as caught:
             submit(home, "etcd-deploy", {"cluster": "demo"})
     finally:
         presser.join()
+        signal.signal(signal.SIGINT, before)
         with get_client(sync_client=True) as client:
             client.delete_deployment(deployment)
     assert f"/runs/flow-run/{runs[0]}, or `quoracy history demo`" in caught.value.next_step

@@ -57,6 +57,11 @@ trap 'remember 2>/dev/null || :' EXIT
 {body}"""
 
 
+def claimable(guard: Guard, *, wait_s: int) -> str:
+    """Script that is refused wherever `guarded` would be, and notes nothing."""
+    return f"{_enter(guard, wait_s)}\n"
+
+
 def released(guard: Guard) -> str:
     """Script that says the holder has ended: the next one need not wait; the number stays.
 

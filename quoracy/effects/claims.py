@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from quoracy.commands.guard import OWN_BUSY, Guard, guarded, released
+from quoracy.commands.guard import OWN_BUSY, Guard, claimable, guarded, released
 from quoracy.effects.site import require_success
 from quoracy.errors import QuoracyError
 from quoracy.operate.run import Leased
@@ -48,15 +48,16 @@ class Claims:
             QuoracyError: A host refuses, or cannot be told.
         """
         guard = self.guard(operation)
-        script = guarded(guard, ":\n", wait_s=WAIT_SECONDS)
         with self._one_at_a_time:
             if self._let_go:
                 return
-            answers = self._pool.each(
-                lambda host: host.run(
-                    script, what="claim the host", timeout=WAIT_SECONDS + 10.0, check=False
-                )
-            )
+            if not self._taken:
+                # All are asked first: a claim that one host refuses must not have raised the number on
+                # the others, under the operation that acts there.
+                ask = claimable(guard, wait_s=WAIT_SECONDS)
+                self._judge(guard, self._everywhere(ask, "ask whether the host can be claimed"))
+            claim = guarded(guard, ":\n", wait_s=WAIT_SECONDS)
+            answers = self._everywhere(claim, "claim the host")
         try:
             self._judge(guard, answers)
         except QuoracyError:
@@ -64,6 +65,11 @@ class Claims:
                 self.let_go(operation)
             raise
         self._taken = True
+
+    def _everywhere(self, script: str, what: str) -> dict[str, Result | QuoracyError]:
+        return self._pool.each(
+            lambda host: host.run(script, what=what, timeout=WAIT_SECONDS + 10.0, check=False)
+        )
 
     def _judge(self, guard: Guard, answers: Mapping[str, Result | QuoracyError]) -> None:
         """Raise what stands against going on; a refusal counts more than a host that is away."""

@@ -149,24 +149,31 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
         by_host.setdefault(step.host, []).append(step)
 
     interrupted = threading.Event()
+    turns = {host: threading.Lock() for host in by_host}
 
-    def take_all(own: list[Step]) -> None:
-        for step in own:
-            if interrupted.is_set():
-                return
-            take(step)
+    def take_all(host: str) -> None:
+        for step in by_host[host]:
+            with turns[host]:
+                if interrupted.is_set():
+                    return
+                take(step)
 
     with ThreadPoolExecutor(HOSTS_AT_ONCE, "step") as threads:
-        # Each call sees the caller's context: the run that it belongs to lives there.
-        calls = [
-            threads.submit(contextvars.copy_context().run, take_all, own)
-            for own in by_host.values()
-        ]
         try:
-            wait(calls)
+            # Each call sees the caller's context: the run that it belongs to lives there.
+            calls = [
+                threads.submit(contextvars.copy_context().run, take_all, host) for host in by_host
+            ]
+            # Woken every second: a signal that arrives just before a wait begins does not end it.
+            while wait(calls, timeout=1.0).not_done:
+                pass
         except BaseException:
-            # What is under way ends, and nothing more begins, before anything is put back.
+            # What is under way ends, and nothing more begins, before anything is put back. Not left to
+            # the executor: it does not know a thread in whose start it was interrupted.
             interrupted.set()
+            for turn in turns.values():
+                with turn:
+                    pass
             raise
     errors = [error for call in calls if (error := call.exception()) is not None]
     # Whoever else acts here now must not be fought with by putting back, whatever failed beside.

@@ -15,6 +15,7 @@ from quoracy.commands.guard import (
     LOCK_BUSY,
     OWN_BUSY,
     Guard,
+    claimable,
     guarded,
     released,
     settled,
@@ -200,3 +201,19 @@ def test_a_time_in_the_future_holds_nobody_off_for_ever(machine: Machine) -> Non
     machine.act(A, 5)
     machine.age(-10 * HOLD_SECONDS)
     assert machine.act(B, 6) == 0
+
+
+@pytest.mark.parametrize(("fence", "answer"), [(4, FENCED), (5, FENCED), (9, HELD)])
+def test_asking_is_refused_like_acting_and_notes_nothing(
+    machine: Machine, fence: int, answer: int
+) -> None:
+    machine.act(A, 5)
+    before = machine.fence
+    assert machine.run(claimable(Guard("demo", B, fence), wait_s=1)).returncode == answer
+    assert machine.act(B, fence) == answer
+    assert machine.fence == before
+
+
+def test_asking_for_a_free_host_leaves_it_free(machine: Machine) -> None:
+    assert machine.run(claimable(Guard("demo", A, 9), wait_s=1)).returncode == 0
+    assert machine.act(B, 1) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 import time
@@ -90,6 +91,7 @@ def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_put
     steps = tuple(Do(host, name, f"-{name}") for host in ("a", "b", "c") for name in names)
     work = Fake(plan_of(Group("all", "", steps, parallel=True), undoes="all"))
     applied, pressed = work.apply, threading.Event()
+    said: queue.Queue[str] = queue.Queue()
 
     def apply(step: Step) -> str:
         told = applied(step)
@@ -97,13 +99,13 @@ def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_put
             pressed.set()
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.05)  # the handler runs in the main thread, which waits meanwhile
+                said.get(timeout=30)  # the handler has run: two signals at once would be one
         elif not step.name.startswith("-"):
             time.sleep(0.05)
         return told
 
     work.apply = apply  # type: ignore[method-assign]
-    with stop_on_ctrl_c(lambda _: None), pytest.raises(RolledBack, match="interrupted by Keyboard"):
+    with stop_on_ctrl_c(said.put), pytest.raises(RolledBack, match="interrupted by Keyboard"):
         run(db, work)
     undone = [act.partition(" ")[2].startswith("-") for act in work.acts[1:]]
     assert undone == sorted(undone)

@@ -6,6 +6,7 @@ The files are numbered because they share that cluster: it is created in 01, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,33 +18,45 @@ from quoracy.lab.lab import Lab
 MakeSite = Callable[..., Site]
 
 
-@pytest.fixture(scope="session")
-def make_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+@contextmanager
+def _sites(lab: Lab, places: pytest.TempPathFactory) -> Iterator[MakeSite]:
     """Clusters with a controller of their own; what they left on the hosts is taken off in the end."""
     sites: list[Site] = []
 
     def make(name: str = "scene", hosts: tuple[int, ...] = (1, 2, 3), **settings: Any) -> Site:
         names = tuple(f"{lab.name}-{number}" for number in hosts)
-        site = Site(lab, tmp_path_factory.mktemp(name), name, names, settings=settings)
+        site = Site(lab, places.mktemp(name), name, names, settings=settings)
         site.raze()  # a session that was cut off may have left something behind
         site.apply()
         sites.append(site)
         return site
 
-    yield make
-    for site in sites:
-        site.raze()
+    try:
+        yield make
+    finally:
+        for site in sites:
+            site.raze()
+
+
+@pytest.fixture(scope="module")
+def make_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+    """Clusters of one module: the hosts' disks do not hold those of all modules."""
+    with _sites(lab, tmp_path_factory) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")
-def created(make_site: MakeSite) -> tuple[Site, ArgvSampler]:
+def created(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, ArgvSampler]]:
     """The cluster of three that all scenarios share, and what was seen while it was created."""
-    site = make_site()
-    with ArgvSampler() as sampler:
-        report = site.deploy()
-    assert report.outcome == "done"
-    assert report.plan.kind == "create"
-    return site, sampler
+    with _sites(lab, tmp_path_factory) as make:
+        site = make()
+        with ArgvSampler() as sampler:
+            report = site.deploy()
+        assert report.outcome == "done"
+        assert report.plan.kind == "create"
+        yield site, sampler
 
 
 @pytest.fixture(scope="session")
