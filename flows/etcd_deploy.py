@@ -18,7 +18,7 @@ from quoracy.operate.approval import approver_at_hand
 from quoracy.operate.run import Report
 from quoracy.plan.etcd_deploy import Action, DeployOption
 from tasks.approval import approve_in_ui
-from tasks.etcd import run_visibly
+from tasks.etcd import run_etcd
 from tasks.run import settled
 
 
@@ -90,4 +90,4 @@ def _deploy(wanted: Wanted) -> Report:
     with open_etcd_deploy(wanted) as deploy:
         if wanted.pause_after_first:
             deploy.approve = approver_at_hand() or approve_in_ui
-        return run_visibly(deploy)
+        return run_etcd(deploy)

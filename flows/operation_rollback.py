@@ -14,7 +14,7 @@ from prefect.client.schemas import State
 
 from quoracy.effects.etcd_rollback import open_etcd_rollback
 from quoracy.operate.run import Report
-from tasks.etcd import run_visibly
+from tasks.etcd import run_etcd
 from tasks.run import settled
 
 
@@ -42,4 +42,4 @@ def operation_rollback(
 def _roll_back(cluster: str, dry_run: bool, allow_downtime: bool) -> Report:
     """Journal, facts, plan, steps, checks, audit; `tasks` gives each effect its place in the run."""
     with open_etcd_rollback(cluster, dry_run=dry_run, allow_downtime=allow_downtime) as rollback:
-        return run_visibly(rollback)
+        return run_etcd(rollback)

@@ -18,7 +18,7 @@ from rich.text import Text
 from quoracy.errors import NotApproved, QuoracyError, UsageError
 
 if TYPE_CHECKING:
-    from quoracy.effects.etcd_operation import EtcdOperation
+    from quoracy.effects.operation import Operation
     from quoracy.home import Home
     from quoracy.operate.approval import Approval
 
@@ -54,7 +54,7 @@ class Ending:
     flow_run: str | None = None
 
 
-Open = Callable[["Home"], AbstractContextManager["EtcdOperation"]]
+Open = Callable[["Home"], AbstractContextManager["Operation[Any]"]]
 
 
 def run_operation(

@@ -11,14 +11,13 @@ from quoracy.errors import QuoracyError
 from quoracy.operate.run import Leased
 from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster
 
 # Who is in the middle of a script there keeps the host anyway.
 WAIT_SECONDS = 5
 
 
 class Claims:
-    """Tells the hosts of a cluster who acts on it.
+    """Tells the hosts of a cluster or a service who acts on it.
 
     A host obeys its holder until it hears of a higher number, and forgets him after a minute of
     silence: so the claim is repeated with each beat of the lease, also on hosts that a long step
@@ -26,11 +25,11 @@ class Claims:
 
     Args:
         needed: Hosts that the operation changes. One of the others may be dead, as long as most
-            hosts of the cluster are claimed: nobody else gets as many.
+            hosts are claimed: nobody else gets as many.
     """
 
-    def __init__(self, cluster: EtcdCluster, pool: HostPool, needed: frozenset[str]) -> None:
-        self._cluster = cluster
+    def __init__(self, subject: str, pool: HostPool, needed: frozenset[str]) -> None:
+        self._subject = subject
         self._pool = pool
         self._needed = needed
         self._taken = False
@@ -39,7 +38,7 @@ class Claims:
 
     def guard(self, operation: Leased) -> Guard:
         """What an operation that holds the lease presents to the hosts."""
-        return Guard(self._cluster.name, operation.holder, operation.fence, operation.successor_of)
+        return Guard(self._subject, operation.holder, operation.fence, operation.successor_of)
 
     def take(self, operation: Leased) -> None:
         """Tell every host of the holder; one before him may only be paused, and is obeyed no more.

@@ -13,7 +13,8 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.db.clusters import get_cluster
 from quoracy.db.session import Database
 from quoracy.effects.certificates import wanted_certificates
-from quoracy.effects.etcd_operation import EtcdOperation, open_controller
+from quoracy.effects.etcd_operation import EtcdOperation, settle_seconds
+from quoracy.effects.operation import open_controller
 from quoracy.effects.site import release_source
 from quoracy.errors import UsageError
 from quoracy.facts.etcd_cluster import EtcdFacts
@@ -155,6 +156,8 @@ def open_etcd_deploy(wanted: Wanted, home: Home | None = None) -> Iterator[EtcdD
         )
         with HostPool(ssh_targets(cluster, default_known_hosts=str(at_home.known_hosts))) as pool:
             yield EtcdDeploy(
+                subject=cluster.name,
+                settle_s=settle_seconds(cluster),
                 cluster=cluster,
                 pool=pool,
                 home=at_home,

@@ -13,7 +13,8 @@ from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import changing_operations, steps_of
 from quoracy.db.session import Database
 from quoracy.effects.etcd_deploy import known_cluster
-from quoracy.effects.etcd_operation import EtcdOperation, open_controller
+from quoracy.effects.etcd_operation import EtcdOperation, settle_seconds
+from quoracy.effects.operation import open_controller
 from quoracy.errors import PlanChanged
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.home import Home
@@ -129,6 +130,8 @@ def open_etcd_rollback(
         spec, _ = known_cluster(db, cluster, None)
         with HostPool(ssh_targets(spec, default_known_hosts=str(at_home.known_hosts))) as pool:
             yield EtcdRollback(
+                subject=cluster,
+                settle_s=settle_seconds(spec),
                 cluster=spec,
                 pool=pool,
                 home=at_home,

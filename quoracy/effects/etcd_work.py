@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING
 
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
-from quoracy.commands.guard import Guard
 from quoracy.effects.site import EtcdSite
-from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.operate.approval import Approval
-from quoracy.operate.run import Leased
 from quoracy.plan.etcd_steps import AwaitMember, HaltMember
 from quoracy.plan.plan import Group, Plan, Step
 
 if TYPE_CHECKING:
     from quoracy.effects.etcd_operation import EtcdOperation
-
-# Entering a group can block while the Prefect API is away; what was seen before it is stale then.
-FRESH_SECONDS = 1.0
 
 
 class EtcdWork:
@@ -28,39 +22,28 @@ class EtcdWork:
 
     Args:
         operation: What is under way.
-        lease: Under which it acts.
-        guard: What it presents to the hosts.
+        site: What its steps work with.
         shown: The plan that is applied.
     """
 
-    def __init__(self, operation: EtcdOperation, lease: Leased, guard: Guard, shown: Plan) -> None:
+    def __init__(self, operation: EtcdOperation, site: EtcdSite, shown: Plan) -> None:
         self._operation = operation
-        operation.seen = None  # whoever held the lease before may have acted since
+        self._site = site
         self._shown = shown
         self._asked = False
         self._done: set[str] = set()
         self._began: dict[str, float] = {}
-        self._site = EtcdSite(
-            cluster=operation.cluster,
-            pool=operation.pool,
-            home=operation.home,
-            db=operation.db,
-            guard=guard,
-            stamp=lease.operation_id,
-            resolvers=operation.resolvers,
-            look=operation.look,
-        )
 
     def look(self) -> Plan:
         """Plan anew, on facts that are fresh."""
         done = frozenset(self._done)
-        return self._operation.decide_again(self._fresh_facts(), self._shown, done)
+        return self._operation.decide_again(self._operation.fresh_facts(), self._shown, done)
 
     def gate(self, group: Group) -> None:
         """Check quorum right before a voter is stopped, on facts that are at most a second old."""
         if group.stops_voter:
-            allowed = self._operation.allow_downtime
-            require([check_can_stop(self._fresh_facts(), group.member, allow_downtime=allowed)])
+            facts, allowed = self._operation.fresh_facts(), self._operation.allow_downtime
+            require([check_can_stop(facts, group.member, allow_downtime=allowed)])
 
     def apply(self, step: Step) -> str:
         """Carry out one step; what was seen before it is forgotten."""
@@ -79,12 +62,6 @@ class EtcdWork:
             allowed = self._operation.allow_downtime
             require([check_can_stop(facts, host, allow_downtime=allowed)])
         self._operation.seen = None
-
-    def _fresh_facts(self) -> EtcdFacts:
-        seen = self._operation.seen
-        if seen is not None and seen.is_younger_than(FRESH_SECONDS):
-            return seen.facts
-        return self._operation.gather()
 
     def enter(self, group: Group, body: Callable[[], None]) -> None:
         """Run the group as part of the run history."""
@@ -112,7 +89,7 @@ class EtcdWork:
     def _figures(self, member: str) -> str:
         """What became of a member, as a Markdown table."""
         took = time.monotonic() - self._began[member]
-        facts = self._fresh_facts()
+        facts = self._operation.fresh_facts()
         told = facts.statuses.get(member)
         rows = {
             "member": member,

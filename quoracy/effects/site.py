@@ -1,4 +1,4 @@
-"""Everything that the effects of one operation on one cluster work with."""
+"""Everything that the effects of one operation work with."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ from quoracy.stores.directory import DirectoryStore
 from quoracy.stores.store import SnapshotStore
 
 
-@dataclass(frozen=True, slots=True)
-class EtcdSite:
-    """One cluster, its hosts, and the controller's own places.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is worked on, its hosts, and the controller's own places.
 
     Attributes:
+        subject: What lease, journal and hosts know it by.
+        settle_s: Seconds that the longest script may go on after its connection broke.
         guard: Who acts; presented to the hosts by every changing script.
         stamp: Tells files of this operation from those of others (the operation's ID).
         resolvers: How references to secrets are resolved, by scheme.
-        look: Asks all hosts; what they say also serves the planning that follows.
     """
 
-    cluster: EtcdCluster
+    subject: str
+    settle_s: int
     pool: HostPool
     home: Home
     db: Database
     guard: Guard
     stamp: str
     resolvers: Mapping[str, Resolver]
-    look: Callable[[], EtcdFacts]
 
     def change(self, host: str, script: str, *, what: str, timeout: float = 60.0) -> bytes:
-        """Run a changing script on a host, under the cluster's lock there; returns its output.
+        """Run a changing script on a host, under the subject's lock there; returns its output.
 
         Args:
             timeout: Seconds for the script itself, once it has the lock.
@@ -67,10 +68,10 @@ class EtcdSite:
 
     def settle(self, host: str) -> None:
         """Wait until no script of an operation runs on the host any more."""
-        let_settle(self.cluster, self.pool[host])
+        let_settle(self.subject, self.pool[host], self.settle_s)
 
     def push(self, host: str, script: str, chunks: Iterable[bytes], *, what: str) -> None:
-        """Run a changing script that reads the chunks, under the cluster's lock there."""
+        """Run a changing script that reads the chunks, under the subject's lock there."""
         try:
             self.pool[host].send(guarded(self.guard, script), chunks, what=what)
         except CommandFailed as error:
@@ -78,13 +79,25 @@ class EtcdSite:
             raise
 
 
-def let_settle(cluster: EtcdCluster, host: Host) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSite(Site):
+    """One etcd cluster and its hosts.
+
+    Attributes:
+        look: Asks all hosts; what they say also serves the planning that follows.
+    """
+
+    cluster: EtcdCluster
+    look: Callable[[], EtcdFacts]
+
+
+def let_settle(subject: str, host: Host, seconds: int) -> None:
     """Wait for what a broken connection or a dead process has left running on a host.
 
-    It ends as soon as the host's lock is free, and gives up when not even a start takes so long.
+    It ends as soon as the host's lock is free, and gives up after that many seconds.
     """
-    wait = max(cluster.systemd.start_timeout_s, cluster.systemd.stop_timeout_s) + 30
-    host.run(settled(cluster.name, wait), what="let it settle", timeout=wait + 10.0, check=False)
+    script = settled(subject, seconds)
+    host.run(script, what="let it settle", timeout=seconds + 10.0, check=False)
 
 
 def require_success(guard: Guard, host: str, result: Result, *, what: str) -> None:

@@ -33,7 +33,18 @@ def site(host: FakeHost, tmp_path: Path) -> Iterator[EtcdSite]:
     db = open_database(home.database_url)
     with HostPool(targets, lambda _: host) as pool:
         guard = Guard(DEMO.name, "me@here:1:aa", 3)
-        yield EtcdSite(DEMO, pool, home, db, guard, "op", {}, lambda: healthy_facts(DEMO))
+        yield EtcdSite(
+            subject=DEMO.name,
+            settle_s=60,
+            cluster=DEMO,
+            pool=pool,
+            home=home,
+            db=db,
+            guard=guard,
+            stamp="op",
+            resolvers={},
+            look=lambda: healthy_facts(DEMO),
+        )
     db.close()
 
 
