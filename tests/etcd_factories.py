@@ -11,16 +11,9 @@ from typing import Any, Literal
 
 from quoracy.checks.certificates import WantedCertificates
 from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
-from quoracy.facts.etcd import (
-    EtcdHostFacts,
-    HostSilent,
-    MemberEntry,
-    ProcessFacts,
-    StatusFacts,
-    UnitFacts,
-)
+from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.host import HostFacts
+from quoracy.facts.host import HostFacts, HostSilent
 from quoracy.pki.authority import Authority
 from quoracy.plan.etcd_deploy import DeployRequest
 from quoracy.spec.etcd import EtcdCluster, EtcdHost

@@ -65,8 +65,8 @@ def _at_work(db: Database, cluster: str) -> tuple[Lease | None, list[Operation]]
 
 
 def _row(name: str, facts: Any) -> dict[str, Any]:
-    from quoracy.facts.etcd import HostSilent
     from quoracy.facts.etcd_cluster import presence
+    from quoracy.facts.host import HostSilent
 
     host = facts.hosts[name]
     if isinstance(host, HostSilent):

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from quoracy.errors import QuoracyError, RemoteError
 from quoracy.facts.etcd import (
     EtcdHostFacts,
-    HostSilent,
     MemberPoll,
     etcd_questions,
     parse_etcd_host,
@@ -16,6 +15,7 @@ from quoracy.facts.etcd import (
     poll_questions,
 )
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.host import HostSilent
 from quoracy.facts.question import ask_all, parse_answers
 from quoracy.remote.host import Host
 from quoracy.remote.pool import HostPool

@@ -146,18 +146,6 @@ class EtcdHostFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class HostSilent:
-    """A host that could not be asked; it counts as down, never as fine.
-
-    Attributes:
-        next_step: What the user does about it; may be empty.
-    """
-
-    reason: str
-    next_step: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class MemberPoll:
     """A quick look at one member while it is waited for."""
 

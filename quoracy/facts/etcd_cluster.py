@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from quoracy.facts.etcd import EtcdHostFacts, HostSilent, MemberEntry, StatusFacts
+from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, StatusFacts
+from quoracy.facts.host import HostSilent
 
 Presence = Literal["silent", "absent", "bootstrapping", "present", "forgotten", "foreign"]
 

@@ -45,6 +45,18 @@ class HostFacts:
     systemd: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class HostSilent:
+    """A host that could not be asked; it counts as down, never as fine.
+
+    Attributes:
+        next_step: What the user does about it; may be empty.
+    """
+
+    reason: str
+    next_step: str = ""
+
+
 def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
     """Questions about the machine; `paths` need not exist, their nearest parent is measured."""
     existing = "\n".join(

@@ -9,8 +9,9 @@ from typing import Any
 import etcd_factories as make
 from hypothesis import strategies as st
 
-from quoracy.facts.etcd import EtcdHostFacts, HostSilent, MemberEntry
+from quoracy.facts.etcd import EtcdHostFacts, MemberEntry
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.host import HostSilent
 from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest
 from quoracy.spec.etcd import EtcdCluster
 

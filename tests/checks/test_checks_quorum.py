@@ -11,8 +11,9 @@ from etcd_factories import changed, entries, healthy_facts, running, spec, stopp
 from quoracy.checks.quorum import check_can_stop, quorum, voter_names
 from quoracy.checks.verdict import Status, Verdict, failed, passed, require, unknown, warned
 from quoracy.errors import Refused
-from quoracy.facts.etcd import HostSilent, MemberEntry
+from quoracy.facts.etcd import MemberEntry
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.host import HostSilent
 
 STATES = ("healthy", "unhealthy", "down", "silent")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from quoracy.checks.quorum import check_can_stop, voter_names
-from quoracy.facts.etcd import EtcdHostFacts, HostSilent, parse_etcd_host
+from quoracy.facts.etcd import EtcdHostFacts, parse_etcd_host
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
+from quoracy.facts.host import HostSilent
 from quoracy.facts.question import parse_answers
 from quoracy.spec.etcd import EtcdCluster
 

@@ -23,7 +23,8 @@ from etcd_factories import (
 )
 
 from quoracy.checks.certificates import WantedCertificates
-from quoracy.facts.etcd import HostSilent, MemberEntry
+from quoracy.facts.etcd import MemberEntry
+from quoracy.facts.host import HostSilent
 from quoracy.plan.etcd_deploy import Action, plan_etcd_deploy
 
 WANTED = spec()

@@ -17,9 +17,8 @@ from etcd_factories import (
     with_host,
 )
 
-from quoracy.facts.etcd import HostSilent
 from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.host import GuardFacts
+from quoracy.facts.host import GuardFacts, HostSilent
 from quoracy.plan.etcd_rollback import HalfDone, TakenStep, plan_etcd_rollback
 from quoracy.plan.etcd_steps import (
     AwaitMember,

@@ -20,7 +20,7 @@ from etcd_factories import (
     with_host,
 )
 
-from quoracy.facts.etcd import HostSilent
+from quoracy.facts.host import HostSilent
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
 from quoracy.plan.plan import Plan
 

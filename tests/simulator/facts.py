@@ -11,16 +11,9 @@ from typing import Any
 
 from etcd_factories import NOW, absent, machine, member_id, running_unit, status, stopped_unit
 
-from quoracy.facts.etcd import (
-    EtcdHostFacts,
-    HostSilent,
-    MemberEntry,
-    ProcessFacts,
-    StatusFacts,
-    UnitFacts,
-)
+from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.host import GuardFacts
+from quoracy.facts.host import GuardFacts, HostSilent
 from quoracy.templates.render import Generation, peer_url
 from simulator.world import Setting, SimHost, World
 
