@@ -22,7 +22,7 @@ from typing import Literal
 
 from quoracy.commands.guard import Guard, guarded, state_dir
 from quoracy.errors import QuoracyError
-from quoracy.remote.host import Host, Result
+from quoracy.remote.host import Host, HttpAnswer, Result
 
 When = Literal["before", "middle", "after"]
 #: On the practice host; its root file system is also mounted on this machine.
@@ -223,6 +223,12 @@ class TappedHost:
     def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
         """Yield the script's output; see `Host.receive`."""
         return self._inner.receive(script, what=what, timeout=timeout)
+
+    def http_get(
+        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> HttpAnswer:
+        """Ask a server there; see `Host.http_get`."""
+        return self._inner.http_get(port, path, timeout=timeout, address=address)
 
     def close(self) -> None:
         """Close the connection."""

@@ -9,4 +9,8 @@
 |                      | left half done                         | that serves already                               |
 | `reconcile`          | journal, leases and runs of processes  | nothing; asks and touches no host                 |
 |                      | that are gone                          |                                                   |
+| `service-redeploy`   | a service's code on its hosts: a new   | a port that something else holds, a missing       |
+|                      | release, link, unit, process           | runtime, files that nobody has named              |
+| `service-rollback`   | link, unit and process, to a release   | a release that a host does not have any more      |
+|                      | that is still there                    |                                                   |
 """

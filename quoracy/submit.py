@@ -78,7 +78,7 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
     from prefect import tags
 
     _quieten()
-    with _server_needed("the flow ran", parameters["cluster"]), tags(*_tags(parameters)):
+    with _server_needed("the flow ran", subject_of(parameters)), tags(*_tags(parameters)):
         state = getattr(module, module_name)(**parameters, return_state=True)
     return _ended(state, str(state.state_details.flow_run_id))
 
@@ -94,7 +94,7 @@ def submit(
     Args:
         home: Whose runner takes the run.
         flow_name: Name of flow and deployment.
-        parameters: Those of the flow; `cluster` is one of them.
+        parameters: Those of the flow; `cluster` or `service` is one of them.
         handed_over: Told the run's page when the run has been handed over.
 
     Raises:
@@ -106,19 +106,19 @@ def submit(
             "no runner is there to take the run", next_step="run `quoracy up`, then this again"
         )
     _quieten()
-    cluster, place = parameters["cluster"], f"{_server()}/runs"
+    subject, place = subject_of(parameters), f"{_server()}/runs"
     became = "it is not known whether the run was handed over"
     try:
-        with _server_needed("the run was handed over", cluster):
+        with _server_needed("the run was handed over", subject):
             run = _hand_over(f"{flow_name}/{flow_name}", parameters)
         place, became = f"{place}/flow-run/{run.id}", "the run goes on in the runner"
         handed_over(place)
-        with _server_needed("the runner worked", cluster):
+        with _server_needed("the runner worked", subject):
             run = _await_end(run)
     except KeyboardInterrupt:
         raise errors.QuoracyError(
             f"stopped waiting; {became}",
-            next_step=f"see {place}, or `quoracy history {cluster}`",
+            next_step=f"see {place}, or `quoracy history {subject}`",
         ) from None
     return _ended(run.state, str(run.id))
 
@@ -151,7 +151,7 @@ def _await_end(run: FlowRun) -> FlowRun:
 
 
 @contextmanager
-def _server_needed(doing: str, cluster: str) -> Iterator[None]:
+def _server_needed(doing: str, subject: str) -> Iterator[None]:
     """Say which server went away, in words."""
     import httpx
 
@@ -166,7 +166,7 @@ def _server_needed(doing: str, cluster: str) -> Iterator[None]:
         said = str(cause).partition("\n")[0] or type(cause).__name__
         raise errors.QuoracyError(
             f"the Prefect server at {_server()} {became} while {doing}: {said}",
-            next_step=f"the operation itself is in `quoracy history {cluster}`; "
+            next_step=f"the operation itself is in `quoracy history {subject}`; "
             "see that the server runs (`quoracy up`)",
         ) from error
 
@@ -178,9 +178,20 @@ def _server() -> str:
 
 
 def _tags(parameters: Mapping[str, Any]) -> list[str]:
-    """Of which cluster and by whom: Prefect has no user identity to say the latter."""
+    """Of what and by whom: Prefect has no user identity to say the latter."""
     by = os.environ.get("SUDO_USER") or user_name()
-    return ["quoracy", f"by:{by}", f"cluster:{parameters['cluster']}"]
+    return ["quoracy", f"by:{by}", subject_tag(subject_of(parameters))]
+
+
+def subject_of(parameters: Mapping[str, Any]) -> str:
+    """What lease and journal know a run's cluster or service by."""
+    cluster = parameters.get("cluster")
+    return str(cluster) if cluster is not None else f"service:{parameters['service']}"
+
+
+def subject_tag(subject: str) -> str:
+    """The tag of all runs on a cluster or a service."""
+    return subject if subject.startswith("service:") else f"cluster:{subject}"
 
 
 def _ended(state: Any, flow_run_id: str) -> Ended:

@@ -28,6 +28,7 @@ from quoracy.plan.markdown import plan_markdown
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import mask_secrets, redact, remembering
 from quoracy.secrets import DEFAULT, Resolver
+from quoracy.submit import subject_tag
 
 T = TypeVar("T")
 
@@ -139,13 +140,13 @@ def publish_plan(plan: Plan) -> None:
     _publish("plan", plan.cluster, plan_markdown(plan), plan.title)
 
 
-def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
+def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
     """Run an operation and end in a state that says in words what became of it.
 
     A QuoracyError becomes a failed state named after it, with its message: no traceback.
     """
     mask_secrets(*LOGGERS)
-    ours = (TAG, f"cluster:{cluster}")
+    ours = (TAG, subject_tag(subject))
     _tag(*ours)
     try:
         # The tags are for the members' subflows as well. The root run has its heartbeat
@@ -154,19 +155,19 @@ def settled(cluster: str, run: Callable[[], Report]) -> State[Any]:
             report = run()
     except QuoracyError as error:
         name, said = type(error).__name__, str(error)
-        _publish("result", cluster, f"# {name}\n\n{said}\n", error.what)
+        _publish("result", subject, f"# {name}\n\n{said}\n", error.what)
         return _failed(error)
     except Exception as error:  # noqa: BLE001  Prefect would show it as it is, secrets included
         return _defect(error)
-    return _told(cluster, report)
+    return _told(subject, report)
 
 
-def _told(cluster: str, report: Report) -> State[Any]:
+def _told(subject: str, report: Report) -> State[Any]:
     """The end of an operation that did not fail, with what went wrong beside it."""
     ending = ENDINGS.get(report.outcome, report.outcome)
     notes = "".join(f"\n> {note}\n" for note in report.notes)
     told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n{notes}"
-    _publish("result", cluster, told, ending)
+    _publish("result", subject, told, ending)
     message = "\n  Also: ".join((report.plan.title, *report.notes))
     return Completed(name=ending, message=redact(message), data=None)
 
@@ -208,9 +209,9 @@ def _defect(error: Exception) -> State[Any]:
     return Failed(message=redact(f"{type(error).__name__}: {error}"))
 
 
-def _publish(kind: str, cluster: str, markdown: str, description: str) -> None:
-    # What was given as the cluster's name may be anything; keys are a-z, 0-9 and dashes.
-    key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{cluster}".lower()).strip("-")
+def _publish(kind: str, subject: str, markdown: str, description: str) -> None:
+    # What was given as a name may be anything; keys are a-z, 0-9 and dashes.
+    key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{subject}".lower()).strip("-")
     with for_the_record(key):
         create_markdown_artifact(redact(markdown), key=key, description=redact(description))
 

@@ -163,11 +163,15 @@ def _is_flow(decorator: ast.expr) -> bool:
 
 @cache
 def cli_verbs() -> frozenset[str]:
+    """Commands as they are, and those of a group with its name before them: `service redeploy`."""
     from typer.main import get_command
 
     from quoracy.cli.app import app
 
-    return frozenset(getattr(get_command(app), "commands"))  # noqa: B009
+    verbs = set()
+    for name, command in getattr(get_command(app), "commands").items():  # noqa: B009
+        verbs |= {name, *(f"{name}-{inner}" for inner in getattr(command, "commands", ()))}
+    return frozenset(verbs)
 
 
 def test_files_and_functions_are_short() -> None:

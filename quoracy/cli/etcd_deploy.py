@@ -43,7 +43,7 @@ def etcd_deploy(
     wanted. Exit code 0 done or nothing to do, 1 failed, 2 usage, 3 refused, 4 changes pending.
     """
     from quoracy.cli.run_operation import Way, run_operation
-    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy, require_known
 
     wanted = Wanted(
         cluster=cluster,
@@ -58,7 +58,11 @@ def etcd_deploy(
     )
     way = Way(submit, without_prefect, as_json, asks=wanted.pause_after_first)
     raise run_operation(
-        "etcd-deploy", _parameters(wanted), way, lambda home: open_etcd_deploy(wanted, home)
+        "etcd-deploy",
+        _parameters(wanted),
+        way,
+        lambda home: open_etcd_deploy(wanted, home),
+        lambda: require_known(wanted),
     )
 
 

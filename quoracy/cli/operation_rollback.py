@@ -27,6 +27,7 @@ def operation_rollback(
     changes pending.
     """
     from quoracy.cli.run_operation import Way, run_operation
+    from quoracy.effects.etcd_deploy import Wanted, require_known
     from quoracy.effects.etcd_rollback import open_etcd_rollback
 
     parameters = {"cluster": cluster, "dry_run": dry_run, "allow_downtime": allow_downtime}
@@ -37,4 +38,5 @@ def operation_rollback(
         lambda home: open_etcd_rollback(
             cluster, home, dry_run=dry_run, allow_downtime=allow_downtime
         ),
+        lambda: require_known(Wanted(cluster)),
     )

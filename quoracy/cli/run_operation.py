@@ -58,25 +58,32 @@ Open = Callable[["Home"], AbstractContextManager["Operation[Any]"]]
 
 
 def run_operation(
-    flow: str, parameters: Mapping[str, Any], way: Way, open_plainly: Open
+    flow: str,
+    parameters: Mapping[str, Any],
+    way: Way,
+    open_plainly: Open,
+    require_known: Callable[[], None],
 ) -> typer.Exit:
-    """Run an operation on a cluster, show it while it runs and how it ended.
+    """Run an operation, show it while it runs and how it ended.
 
     Args:
         flow: Name of the flow.
-        parameters: Those of the flow; `cluster` is one of them.
+        parameters: Those of the flow; `cluster` or `service` is one of them.
         open_plainly: Opens the same operation without Prefect.
+        require_known: Called before a server is asked: whoever mistypes a name shall not start one.
 
     Returns:
         What the command ends with.
 
     Raises:
-        QuoracyError: The ways exclude each other, the cluster is unknown, or a server is needed and
+        QuoracyError: The ways exclude each other, the name is unknown, or a server is needed and
             does not answer; with --json it is printed instead.
     """
     # A question cannot be asked in the middle of a live view.
     console = Console(stderr=way.as_json, force_terminal=False if way.asks else None)
     try:
+        _require_sense(way)
+        require_known()
         ending = _run(flow, parameters, way, open_plainly, console)
     except QuoracyError as error:
         if not way.as_json:
@@ -91,21 +98,18 @@ def _run(
 ) -> Ending:
     from quoracy.cli.follow import following
     from quoracy.db.session import open_database
-    from quoracy.effects.etcd_deploy import Wanted, require_known
     from quoracy.home import load_home
+    from quoracy.submit import subject_of
 
-    _require_sense(way)
     home = load_home()
-    cluster = str(parameters["cluster"])
-    # Before a server is asked: whoever mistypes a name shall not start one for it.
-    require_known(Wanted(cluster, version=parameters.get("version") or None))
+    subject = subject_of(parameters)
     run = _run_plainly if way.without_prefect else _run_through_prefect
     db = open_database(home.database_url)
     try:
         with _at_the_keyboard(way, console):
             return run(
                 _Call(home, flow, parameters, way, open_plainly, console),
-                lambda: following(db, cluster, console=console),
+                lambda: following(db, subject, console=console),
             )
     finally:
         db.close()
@@ -190,10 +194,11 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     from quoracy.db.holder import user_name
     from quoracy.operate.approval import approver_at_hand
     from quoracy.operate.run import ENDINGS, Asked
+    from quoracy.submit import subject_of
 
     by = os.environ.get("SUDO_USER") or user_name()
     asked = Asked(by=by, origin=f"terminal, without prefect on {socket.gethostname()}")
-    more = f"quoracy history {call.parameters['cluster']}"
+    more = f"quoracy history {subject_of(call.parameters)}"
     try:
         with call.open_plainly(call.home) as operation, following():
             operation.approve = approver_at_hand() if call.way.asks else None

@@ -1,4 +1,4 @@
-"""The tables: what is wanted (clusters, nodes) and what was done (operations, steps, snapshots).
+"""The tables: what is wanted (clusters, nodes, services) and what was done (operations, steps, snapshots, releases).
 
 Instances that leave this package are detached rows: read them, change them through the functions
 beside this module only.
@@ -166,3 +166,34 @@ class Snapshot(Table, table=True):
     member: str
     taken_at: datetime = Field(sa_type=UtcDateTime)
     operation_id: str | None = None
+
+
+class Service(Table, table=True):
+    """A service as it was wanted when it was redeployed last; `project` is the user's directory.
+
+    `spec` is JSON without the values of the environment, which may be secrets.
+    """
+
+    __tablename__ = "services"
+
+    name: str = Field(primary_key=True)
+    type: str
+    project: str
+    spec: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Release(Table, table=True):
+    """A release that was made of a service: digest and size of its code, and by which operation."""
+
+    __tablename__ = "releases"
+
+    service: str = Field(primary_key=True, foreign_key="services.name", ondelete="CASCADE")
+    id: str = Field(primary_key=True)
+    source: str
+    note: str
+    files: int = Field(sa_type=BigInteger)
+    bytes: int = Field(sa_type=BigInteger)
+    operation_id: str
+    created_at: datetime = Field(sa_type=UtcDateTime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,23 @@ class Site:
         except CommandFailed as error:
             _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise
+
+    def stream(self, host: str, script: str, *, what: str, timeout: float) -> Iterator[str]:
+        """Run a changing script, under the subject's lock there, and yield its output line by line.
+
+        Args:
+            timeout: Seconds for the script itself, once it has the lock.
+        """
+        body, rest = guarded(self.guard, script), b""
+        try:
+            for chunk in self.pool[host].receive(body, what=what, timeout=timeout + LOCK_SECONDS):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in lines)
+        except CommandFailed as error:
+            _raise_refusal(self.guard, host, error.exit_code_remote, what)
+            raise
+        if rest:
+            yield rest.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,11 @@ PACKAGES = (
     "iproute2",
     "procps",
     "ca-certificates",
+    # What services run with: hosts have them before any code is redeployed.
+    "nodejs",
+    "python3",
+    "python3-venv",
+    "nginx",
 )
 #: Units that only cost time or memory on a host without a console and without a way out.
 MASKED = (
@@ -51,6 +56,8 @@ def customize_hooks() -> tuple[str, ...]:
         # Every host gets a key and an identity of its own; those of the base would be shared.
         'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id',
         'chroot "$1" systemctl --quiet mask ' + " ".join(MASKED),
+        # Only hosts of a static service run it, and start it themselves.
+        'chroot "$1" systemctl --quiet disable nginx.service',
         'mkdir -p "$1"/etc/systemd/journald.conf.d "$1"/var/log/journal',
         f'printf %s "{JOURNALD}" > "$1"/etc/systemd/journald.conf.d/lab.conf',
         f'printf %s "{SSHD}" > "$1"/etc/ssh/sshd_config.d/lab.conf',

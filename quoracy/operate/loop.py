@@ -108,10 +108,12 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
     # Entering may have taken long: the Prefect API can be away.
     work.gate(group)
     acted: list[Step] = done if undoes == "all" else []
+    one_at_a_time = threading.Lock()
 
     def act(step: Step) -> str:
         # Noted before it acts: a step that failed half-way has to be put back, too.
-        acted.append(step)
+        with one_at_a_time:
+            acted.append(step)
         return work.apply(step)
 
     def take(step: Step) -> None:
@@ -120,7 +122,9 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
             journal.keep(None if undoes == "all" else group.title)
         journal.step(step, act)
         if step.name == group.kept_after:
-            acted.clear()
+            with one_at_a_time:
+                # What a host has proved is kept there; on the others it may still fail.
+                acted[:] = [one for one in acted if step.host and one.host != step.host]
 
     try:
         _take_steps(group, take)

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 from quoracy.checks.verdict import Verdict
 
 Undoes = Literal["group", "all", "nothing"]
+BEFORE = "before"
+"""Group of the steps before anything is changed."""
 
 
 class Step(Protocol):
@@ -61,7 +63,7 @@ class Group:
         stops_voter: Whether the quorum gate must be passed right before the first step.
         note: What cannot be undone afterwards, or else must be known before; may be empty.
         kept_after: Name of the step after whose success nothing of what the failure of this group
-            would undo is put back any more.
+            would undo is put back any more: on the step's host, or anywhere when it has none.
     """
 
     title: str
@@ -82,7 +84,7 @@ class Plan:
         kind: What it amounts to; "start" only starts stopped members, as they lie on disk.
         verdicts: What the checks found; any that stops makes this a plan that is not applied.
         changes: Every difference found, whether or not it may be applied.
-        before: Steps before anything is changed: the backup.
+        before: Steps before anything is changed: the backup, or a build on the controller.
         groups: In order. The cluster is looked at again after each.
         undoes: What a failure puts back: the group that fails (a roll), all groups (a create), or
             nothing (what puts back itself).
@@ -107,7 +109,7 @@ class Plan:
     def steps(self) -> Iterator[tuple[str, Step]]:
         """All steps in order, each with its group's title."""
         for step in self.before:
-            yield "backup", step
+            yield BEFORE, step
         for group in self.groups:
             for step in group.steps:
                 yield group.title, step

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from quoracy.errors import QuoracyError
-from quoracy.remote.host import Result
+from quoracy.remote.host import HttpAnswer, Result
 from quoracy.remote.script import judged
 
 CHUNK_BYTES = 64 * 1024
 
 Answer = Result | QuoracyError | Callable[[str], Result]
+WebAnswer = HttpAnswer | QuoracyError | Callable[[int, str], HttpAnswer]
 
 
 class FakeHost:
@@ -28,6 +29,7 @@ class FakeHost:
     Attributes:
         scripts: Every script that was run, sent to or received from, oldest first.
         sent: For each `send`, all the bytes that it was given.
+        asked: Address, port, path and time limit of every HTTP request, oldest first.
         closed: Whether the host was closed.
     """
 
@@ -35,12 +37,18 @@ class FakeHost:
         self.name = name
         self.scripts: list[str] = []
         self.sent: list[bytes] = []
+        self.asked: list[tuple[str, int, str, float]] = []
         self.closed = False
         self._answers: list[tuple[Callable[[str], bool], Answer]] = []
+        self._web_answers: list[tuple[Callable[[int, str], bool], WebAnswer]] = []
 
     def answer(self, when: Callable[[str], bool], answer: Answer) -> None:
         """Answer the scripts for which `when` is true; the answer given last goes first."""
         self._answers.insert(0, (when, answer))
+
+    def http_answer(self, when: Callable[[int, str], bool], answer: WebAnswer) -> None:
+        """Answer the ports and paths for which `when` is true; the answer given last goes first."""
+        self._web_answers.insert(0, (when, answer))
 
     def run(self, script: str, *, what: str, timeout: float = 30.0, check: bool = True) -> Result:
         """Return the answer to the script; see `Host.run`."""
@@ -60,6 +68,18 @@ class FakeHost:
         for start in range(0, len(result.stdout), CHUNK_BYTES):
             yield result.stdout[start : start + CHUNK_BYTES]
         judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=True)
+
+    def http_get(
+        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> HttpAnswer:
+        """Return the answer to the request; see `Host.http_get`."""
+        self.asked.append((address, port, path, timeout))
+        for when, answer in self._web_answers:
+            if when(port, path):
+                if isinstance(answer, QuoracyError):
+                    raise answer
+                return answer if isinstance(answer, HttpAnswer) else answer(port, path)
+        raise LookupError(f"nobody told {self.name} what to answer to port {port}, {path}")
 
     def close(self) -> None:
         """Remember that the host was closed."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+MAX_BODY_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -14,6 +16,26 @@ class Result:
     exit_code: int
     stdout: bytes
     stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a server on a host answered.
+
+    Attributes:
+        status: 0 when nobody answered.
+        body: At most the first `MAX_BODY_BYTES`.
+        problem: Why nobody answered, in words.
+    """
+
+    status: int
+    body: bytes
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is 2xx."""
+        return 200 <= self.status < 300
 
 
 class Host(Protocol):
@@ -43,6 +65,22 @@ class Host(Protocol):
 
     def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
         """Yield the script's standard output in chunks; a non-zero exit code is raised at the end."""
+
+    def http_get(
+        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> HttpAnswer:
+        """Ask a server there by HTTP, through the same connection.
+
+        Args:
+            timeout: Seconds for everything together.
+            address: Seen from the host.
+
+        Returns:
+            Also when nobody listens or answers: a service that starts has to be asked again.
+
+        Raises:
+            HostUnreachable: The host itself could not be reached, or its sshd forbids to forward.
+        """
 
     def close(self) -> None:
         """Close the connection; the host may not be used afterwards."""

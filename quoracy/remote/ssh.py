@@ -20,7 +20,9 @@ from fabric import Config, Connection
 from paramiko.pkey import UnknownKeyType
 
 from quoracy.errors import HostUnreachable, QuoracyError, RemoteError, UsageError
+from quoracy.remote import http
 from quoracy.remote.exchange import Exchange, started
+from quoracy.remote.host import HttpAnswer
 from quoracy.remote.script import whole_seconds
 from quoracy.remote.shell import ShellHost
 from quoracy.remote.trust import RefuseUnknownKey, changed_key, read_known_hosts
@@ -97,6 +99,12 @@ class SshHost(ShellHost):
                 where=self.name,
                 next_step="check that it can reach that address and that its sshd allows forwarding",
             ) from error
+
+    def http_get(
+        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> HttpAnswer:
+        """Ask a server there by HTTP, through the same connection; see `Host.http_get`."""
+        return http.get(self.open(), (address, port), path, timeout=timeout, where=self.name)
 
     @contextmanager
     def _exchange(self, line: str, what: str, timeout: float) -> Iterator[Exchange]:

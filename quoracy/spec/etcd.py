@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -35,6 +35,9 @@ from quoracy.spec.fields import (
     within,
 )
 from quoracy.spec.host import SshTarget
+
+if TYPE_CHECKING:
+    from quoracy.spec.service import Service
 
 MAX_MEMBERS = 7  # etcd's FAQ: more members cost write latency and win nothing.
 
@@ -329,11 +332,13 @@ def recorded_cluster(text: str) -> EtcdCluster:
     return EtcdCluster.model_validate_json(text, context=RECORDED)
 
 
-def ssh_targets(cluster: EtcdCluster, *, default_known_hosts: str) -> tuple[SshTarget, ...]:
-    """How each host of the cluster is reached, in the spec's order."""
+def ssh_targets(
+    subject: EtcdCluster | Service, *, default_known_hosts: str
+) -> tuple[SshTarget, ...]:
+    """How each host of a cluster or a service is reached, in the spec's order."""
     targets = []
-    for host in cluster.hosts:
-        own, common = host.ssh, cluster.ssh
+    for host in subject.hosts:
+        own, common = host.ssh, subject.ssh
         user = own.user or common.user or "root"
         port = own.port or common.port or 22
         key_file = own.key_file or common.key_file

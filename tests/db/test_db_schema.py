@@ -15,7 +15,16 @@ from quoracy.db.models import Table
 from quoracy.db.session import Database, open_database
 from quoracy.errors import QuoracyError, UsageError
 
-TABLES = {"clusters", "nodes", "operations", "steps", "leases", "snapshots"}
+TABLES = {
+    "clusters",
+    "nodes",
+    "operations",
+    "steps",
+    "leases",
+    "snapshots",
+    "services",
+    "releases",
+}
 
 
 def tables(db: Database) -> set[str]:

@@ -74,8 +74,9 @@ def test_base_comes_from_the_machines_own_mirror_with_its_settings() -> None:
     assert command[-1].endswith("http://mirror.example/debian bookworm main")
 
 
-def test_hosts_get_no_python_and_no_curl() -> None:
-    assert not {"curl", "wget", "python3"} & set(base.PACKAGES)
+def test_hosts_get_runtimes_for_services_and_nothing_to_fetch_or_build_with() -> None:
+    assert {"nodejs", "python3", "python3-venv", "nginx"} < set(base.PACKAGES)
+    assert not {"curl", "wget", "npm", "golang-go", "python3-pip"} & set(base.PACKAGES)
 
 
 def test_mirror_is_the_one_of_a_debian_release() -> None:

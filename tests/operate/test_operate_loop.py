@@ -36,7 +36,7 @@ def test_order_backup_first_and_a_gate_before_each_group(db: Database) -> None:
     ]
     assert {state for _, _, state in rows(db)} == {"done"}
     first = steps_of(db, "op")[0]
-    assert (first.seq, first.group, first.detail) == (1, "backup", "did backup")
+    assert (first.seq, first.group, first.detail) == (1, "before", "did backup")
     assert first.started_at is not None
     assert first.ended_at is not None
 

@@ -156,3 +156,19 @@ def test_what_was_put_back_without_a_journal_is_written_down_once_it_is_there_ag
         carry_out(work.plan, work, journal)
     assert rows(db)[-2:] == [("a", "switch-back", "undone"), ("a", "start", "undone")]
     assert not any("is not in the journal" in said for said in journal.unwritten)
+
+
+def test_of_hosts_side_by_side_only_those_that_have_not_proved_themselves_are_put_back(
+    db: Database,
+) -> None:
+    hosts = ("a", "b", "c")
+    steps = tuple(
+        step for host in hosts for step in (Do(host, "switch", "back"), Do(host, "prove"))
+    )
+    batch = Group("a, b, c", "", steps, parallel=True, kept_after="prove")
+    work = Fake(plan_of(batch))
+    work.failing["c", "prove"] = StepFailed("not healthy")
+    with pytest.raises(RolledBack):
+        run(db, work)
+    assert work.acts[-1] == "c back"
+    assert not {"a back", "b back"} & set(work.acts)

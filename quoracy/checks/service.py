@@ -1,0 +1,61 @@
+"""The gate of a redeployment: is what was switched to what now serves, and does it go on to? Pure.
+
+Unknown is not a pass: an answer that did not come counts against the release, and 404 and 3xx do, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quoracy.checks.verdict import Verdict, failed, passed
+from quoracy.facts.service_state import UnitState
+from quoracy.spec.service import Service, ServiceType
+
+CRASHES = 2
+"""Restarts by systemd after which waiting longer is of no use."""
+
+
+def check_gate(
+    service: Service, begin: UnitState, end: UnitState, answers: Sequence[bool]
+) -> Verdict:
+    """Whether the release is healthy.
+
+    Args:
+        begin: The unit before the first of the answers.
+        end: The unit after the last of them.
+        answers: Whether each was 2xx, oldest first.
+    """
+    process = check_process(service, end)
+    if process.stops:
+        return process
+    if not begin.same_process(end):
+        return failed("Restarted", "the service was restarted while it was watched")
+    wanted = service.redeploy.health_check_successes
+    if len(answers) < wanted or not all(answers[-wanted:]):
+        return failed("NotHealthy", f"it has not answered 2xx {wanted} times in a row")
+    return passed("Healthy", f"{wanted} answers 2xx in a row, from one process")
+
+
+def check_process(service: Service, state: UnitState) -> Verdict:
+    """Whether the unit runs, and its process works in the release; nginx works nowhere."""
+    if not state.running:
+        return failed("NotRunning", f"the unit is {told(state)}")
+    if service.type is not ServiceType.STATIC and not state.inside:
+        place = state.works_in or "an unknown place"
+        return failed("AnotherRelease", f"the process works in {place}, not in the release")
+    return passed("Running", "the unit runs from the release")
+
+
+def check_alive(first: UnitState, now: UnitState) -> Verdict:
+    """Whether there is still something to wait for."""
+    if now.active == "failed":
+        return failed("UnitFailed", "systemd has given the unit up")
+    if now.restarts - first.restarts >= CRASHES:
+        return failed("CrashLoop", f"the service has ended {now.restarts - first.restarts} times")
+    return passed("Alive", "the unit may still become healthy")
+
+
+def told(state: UnitState) -> str:
+    """The unit's state in words."""
+    times = f", restarted {state.restarts} times" if state.restarts else ""
+    return f"{state.active} ({state.sub}){times}"

@@ -1,0 +1,188 @@
+"""What a service's host is told beside releases and switches. Pure.
+
+Every script may run twice: it looks before it acts, and leaves a state from which the next run goes on.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from quoracy.commands.script import Argv, script, write_file
+from quoracy.commands.service_layout import dependencies_path, journal_path, release_path
+from quoracy.commands.service_release import unpack
+from quoracy.commands.service_user import in_sandbox
+from quoracy.spec.service import Service, ServiceType
+
+DEPENDENCIES_SENT = ".sent"
+"""Last member of the tar that `install_dependencies` reads, not empty: it proves that all arrived."""
+
+
+def prepare_service(service: Service) -> str:
+    """The service's user and directories; what is there is left as it is."""
+    directory, user = service.directory, service.user
+    made = shlex.quote(f'u {user} - "{service.name}" /nonexistent')
+    parts: list[str | Argv] = [
+        f"id -u {user} > /dev/null 2>&1 || systemd-sysusers --inline {made}",
+        ("mkdir", "-p", "-m", "0755", directory),
+        f"for each in releases deps .quoracy; do mkdir -p -m 0755 {directory}/$each; done",
+        f"if [ ! -e {directory}/shared ]; then",
+        ("mkdir", "-m", "0755", f"{directory}/shared"),
+        f"chown {user}: {directory}/shared",
+        "fi",
+    ]
+    if service.type is ServiceType.PYTHON:
+        system = f"{directory}/.quoracy/python/bin"
+        parts += [
+            ("mkdir", "-p", system),
+            ("ln", "-s", "-f", "/usr/bin/python3", f"{system}/python"),
+        ]
+    return script("umask 022", *parts)
+
+
+def install_dependencies(service: Service, key: str) -> str:
+    """Unpack dependencies from the tar on standard input; nothing is done when they are complete.
+
+    They are made where they will be used, as a virtual environment names its own path in its scripts.
+    Only the marker, written last, makes them complete.
+    """
+    path = dependencies_path(service, key)
+    return script(
+        "umask 022",
+        f"if [ -e {path}/.complete ]; then cat > /dev/null; exit 0; fi",
+        ("rm", "-rf", path),
+        *_made(service, path, pip=False),
+        unpack(path),
+        f'[ -s {path}/{DEPENDENCIES_SENT} ] || {{ echo "the upload broke off" >&2; exit 1; }}',
+        *_dependencies_complete(service, path),
+    )
+
+
+def install_dependencies_on_host(
+    service: Service, key: str, files: Mapping[str, bytes], command: str, timeout_s: int
+) -> str:
+    """Run an installer as the service's user in the directory of dependencies; its output is shown.
+
+    Args:
+        files: Manifest and lock file, by name.
+        command: Shell; `bin` of a virtual environment that has pip is the first place on its PATH.
+    """
+    path = dependencies_path(service, key)
+    install = f'PATH="$PWD/bin:$PATH"; {command}'
+    parents = {str(PurePosixPath(f"{path}/{name}").parent) for name in files}
+    return script(
+        "umask 022",
+        f"if [ -e {path}/.complete ]; then exit 0; fi",
+        ("rm", "-rf", path),
+        *_made(service, path, pip=True),
+        *(("mkdir", "-p", parent) for parent in sorted(parents)),
+        *(write_file(f"{path}/{name}", content, mode="0644") for name, content in files.items()),
+        ("chown", "-R", "-h", f"{service.user}:", path),
+        in_sandbox(service.user, path, ("sh", "-c", install), timeout_s, what="the installation"),
+        ("chown", "-R", "-h", "root:root", path),
+        ("chmod", "-R", "u+rwX,go+rX,go-w", path),
+        *_dependencies_complete(service, path),
+    )
+
+
+def prune_releases(service: Service, keep: int) -> str:
+    """Remove all but the newest releases, dependencies that none of them needs, and what was left half made.
+
+    Kept in any case: the current and the previous one, one that a process works in, and the copy of
+    the flat directory while an adoption is under way. What is removed is named on standard output.
+    """
+    return script(
+        ("cd", service.directory), _PRUNE.format(keep=keep, journal=journal_path(service))
+    )
+
+
+def verify_release(service: Service) -> str:
+    """Read all files of the current release; `parse_verified` reads the answer."""
+    return script(
+        f"cd {service.directory}/current/",
+        "if [ -e .quoracy/links ]; then base64 -w0 .quoracy/links; fi; echo",
+        "find . -mindepth 1 -path ./.quoracy -prune -o \\( ! -type d -o -empty \\) "
+        "-printf '%y %m %s\\0%P\\0%l\\0' | base64 -w0; echo",
+        "find . -path ./.quoracy -prune -o -type f -exec sha256sum -z -- {} + | base64 -w0; echo",
+    )
+
+
+def read_manifest(service: Service, release: str) -> str:
+    """What a release was made of, as it was shipped; nothing when it does not say."""
+    path = f"{release_path(service, release)}/.quoracy/manifest"
+    return script(f"cat {path} 2>/dev/null || :")
+
+
+def service_journal(service: Service, lines: int) -> str:
+    """The last lines of the unit's log."""
+    return script(
+        ("journalctl", "-u", service.unit, "-n", str(lines), "--no-pager", "-o", "short-iso")
+    )
+
+
+def _made(service: Service, path: str, *, pip: bool) -> tuple[Argv, ...]:
+    if service.type is not ServiceType.PYTHON:
+        return (("mkdir", path),)
+    without = () if pip else ("--without-pip",)
+    return (("/usr/bin/python3", "-m", "venv", *without, path),)
+
+
+def _dependencies_complete(service: Service, path: str) -> tuple[str | Argv, ...]:
+    parts: list[str | Argv] = []
+    if service.type is ServiceType.PYTHON:
+        # The service may not write byte code there, and would compile everything at each start.
+        # It never changes, so Python need not compare it with its source each time (PEP 552).
+        compiled = ("-q", "--invalidation-mode", "unchecked-hash", f"{path}/lib")
+        command = shlex.join((f"{path}/bin/python", "-m", "compileall", *compiled))
+        parts.append(f"{command} > /dev/null 2>&1 || :")
+    return (*parts, ("sync", "-f", path), f": > {path}/.complete", ("sync", f"{path}/.complete"))
+
+
+_PRUNE = """\
+nl='
+'
+real=$(pwd -P)
+current=$(readlink current) || current=''
+previous=$(readlink previous) || previous=''
+remove_rest() {{
+    find releases deps -mindepth 1 -maxdepth 1 \\( -name '.*.removed' \\
+        -o -name '.*.incoming*' -mmin +60 \\) -exec rm -rf {{}} +
+}}
+remove_rest
+works_in="$(readlink /proc/[0-9]*/cwd || :)$nl"
+record_of() {{ read -r record < "releases/$1/.quoracy/release.json"; }}
+listed=$(for each in releases/*/.quoracy/complete; do
+    [ -e "$each" ] || continue
+    id=${{each#releases/}}; id=${{id%/.quoracy/complete}}
+    record_of "$id"
+    created=${{record#*'"created_s": '}}
+    echo "${{created%%[!0-9]*}} $id"
+done | sort -rn)
+count=0 needed=' '
+while read -r created id; do
+    [ -n "$id" ] || continue
+    count=$((count + 1))
+    kept=no
+    [ $count -gt {keep} ] || kept=yes
+    case releases/$id in "$current"|"$previous") kept=yes ;; esac
+    case $works_in in *"$real/releases/$id$nl"*|*"$real/releases/$id/"*) kept=yes ;; esac
+    if [ "$id" = flat ] && [ -e {journal} ]; then kept=yes; fi
+    if [ $kept = yes ]; then
+        record_of "$id"
+        key=${{record#*'"dependencies": "'}}
+        needed="$needed${{key%%'"'*}} "
+    else
+        # By one rename: a release that is half there must not look like one.
+        mv -T "releases/$id" "releases/.$id.removed"
+        echo "releases/$id"
+    fi
+done <<END
+$listed
+END
+for each in deps/*; do
+    [ -e "$each" ] || continue
+    key=${{each#deps/}}
+    case $needed in *" $key "*) ;; *) mv -T "$each" "deps/.$key.removed"; echo "$each" ;; esac
+done
+remove_rest"""

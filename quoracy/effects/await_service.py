@@ -1,0 +1,206 @@
+"""The gate: wait until what was switched to serves, and has gone on doing so for a while."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from quoracy.checks.service import check_alive, check_gate, check_process, told
+from quoracy.commands.service import service_journal
+from quoracy.commands.service_layout import web_root
+from quoracy.errors import CommandTimeout, HostUnreachable, StepFailed
+from quoracy.facts.service_state import (
+    UnitState,
+    healthy_question,
+    parse_state,
+    state_question,
+)
+from quoracy.redact import redact
+from quoracy.remote.host import MAX_BODY_BYTES, Host, HttpAnswer
+from quoracy.spec.service import Service, ServiceType
+
+STABLE_S = 3.0
+"""Seconds for which one process must have answered: a service may start, answer and end after two."""
+
+ANSWER_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOWER = 0.1, 1.0, 1.5
+JOURNAL_LINES = 10
+HTTP_PORT = 80
+
+
+def await_service(
+    service: Service,
+    host: Host,
+    directory: str,
+    *,
+    hold: Callable[[str], str],
+    stable_s: float = STABLE_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Ask until the release is healthy, or the time for its first good answer is over.
+
+    Healthy means: so many answers 2xx in a row as wanted, over at least `stable_s`, while the same
+    process of the running unit worked in the release. It is then marked as healthy on the host. A
+    host that cannot be asked takes time, and proves nothing.
+
+    Args:
+        directory: What the process must work in: a release, or the service's own directory.
+        hold: Makes a changing script of the one that marks it (`quoracy.commands.guard.guarded`).
+
+    Returns:
+        What was seen, one line for the journal.
+
+    Raises:
+        StepFailed: It did not become healthy; with what was seen last and the unit's last lines.
+    """
+    return _Gate(service, host, directory, hold, stable_s, clock).passed(sleep)
+
+
+class _Gate:
+    """One wait: what was seen first and last, and the good answers in a row."""
+
+    def __init__(
+        self,
+        service: Service,
+        host: Host,
+        directory: str,
+        hold: Callable[[str], str],
+        stable_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._service, self._host, self._directory = service, host, directory
+        self._hold, self._stable_s, self._clock = hold, stable_s, clock
+        self._first: UnitState | None = None
+        self._state: UnitState | None = None
+        self._row = 0
+        self._since = 0.0
+        self._seen = "the host could not be asked"
+
+    def passed(self, sleep: Callable[[float], None]) -> str:
+        """Ask, wait, ask again."""
+        service = self._service
+        begun = self._clock()
+        deadline = begun + service.redeploy.health_check_timeout
+        wanted = service.redeploy.health_check_successes
+        bodies = self._bodies()
+        pause = FIRST_PAUSE_S
+        while True:
+            asked = self._clock()
+            self._ask(bodies)
+            if self._row >= wanted and self._clock() - self._since >= self._stable_s:
+                if self._is_healthy():
+                    return f"healthy {self._clock() - begun:.1f} s after it was asked first"
+                self._row = 0
+            if not self._row and self._clock() > deadline:
+                raise self._failure(f"not healthy after {deadline - begun:.0f} s: {self._seen}")
+            if self._row:
+                pause = self._spread(wanted)
+            sleep(max(0.0, pause - (self._clock() - asked)))
+            pause = FIRST_PAUSE_S if self._row else min(LONGEST_PAUSE_S, pause * SLOWER)
+
+    def _ask(self, bodies: dict[str, bytes | None]) -> None:
+        """One look: at the unit unless it is known to run well, and at every path."""
+        try:
+            if not self._row:
+                self._look()
+            if self._state is None or check_process(self._service, self._state).stops:
+                return
+            wrong = next(filter(None, (self._wrong(*each) for each in bodies.items())), "")
+        except (HostUnreachable, CommandTimeout) as error:
+            self._row, self._seen = 0, error.what
+            return
+        if wrong:
+            self._row, self._seen = 0, f"{wrong}; unit {told(self._state)}"
+            return
+        if not self._row:
+            self._since = self._clock()
+        self._row += 1
+
+    def _look(self) -> None:
+        """The unit's state, as it is before an answer is asked for.
+
+        Raises:
+            StepFailed: There is nothing to wait for.
+        """
+        script = state_question(self._service, self._directory)
+        state = parse_state(self._host.run(script, what="look at the service").stdout)
+        self._state = state
+        self._first = self._first or state
+        alive = check_alive(self._first, state)
+        if alive.stops:
+            raise self._failure(f"{alive.message}; {self._seen}")
+        process = check_process(self._service, state)
+        if process.stops:
+            self._seen = process.message
+
+    def _wrong(self, path: str, body: bytes | None) -> str:
+        """What speaks against the answer to a path; "" when nothing does."""
+        port = self._service.port or HTTP_PORT
+        answer: HttpAnswer = self._host.http_get(port, path, timeout=ANSWER_S)
+        if not answer.ok:
+            return f"GET {path}: {answer.problem or f'status {answer.status}'}"
+        if body is not None and answer.body != body:
+            return f"GET {path}: {answer.status}, but it is not the file of the release"
+        return ""
+
+    def _is_healthy(self) -> bool:
+        """The last look, which marks the release when its process is still the one of the first."""
+        if self._state is None:
+            return False
+        if self._directory == self._service.directory:
+            script = state_question(self._service, self._directory)
+        else:
+            script = self._hold(healthy_question(self._service, self._directory, self._state))
+        try:
+            end = parse_state(self._host.run(script, what="mark the release as healthy").stdout)
+        except (HostUnreachable, CommandTimeout) as error:
+            self._seen = error.what
+            return False
+        verdict = check_gate(self._service, self._state, end, [True] * self._row)
+        self._seen = verdict.message
+        return not verdict.stops
+
+    def _spread(self, wanted: int) -> float:
+        """Seconds to the next question: what is left is spread over what is to be seen."""
+        left = self._stable_s - (self._clock() - self._since)
+        pause = left / max(1, wanted - self._row)
+        return min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, pause))
+
+    def _bodies(self) -> dict[str, bytes | None]:
+        """The paths to ask for; static: with what the release has there, as far as it is a file."""
+        health = self._service.health
+        if self._service.type is not ServiceType.STATIC:
+            return {health: None}
+        bodies = {health: self._file(health)}
+        if bodies[health] is None:
+            bodies["/"] = self._file("/")
+        return bodies
+
+    def _file(self, path: str) -> bytes | None:
+        flat = self._directory == self._service.directory
+        root = web_root(self._service) if flat else f"{self._directory}/.quoracy/public"
+        place = shlex.quote(f"{root}{unquote(path.partition('?')[0])}")
+        script = (
+            f"for each in {place} {place}/index.html; do "
+            f'[ ! -f "$each" ] || {{ head -c {MAX_BODY_BYTES} "$each"; exit; }}; done; exit 1'
+        )
+        found = self._host.run(script, what="read the release's page", check=False)
+        return found.stdout if found.exit_code == 0 else None
+
+    def _failure(self, what: str) -> StepFailed:
+        """With the unit's own last words."""
+        unit = self._service.unit
+        try:
+            script = service_journal(self._service, JOURNAL_LINES)
+            said = self._host.run(script, what="read the log", check=False).stdout
+        except (HostUnreachable, CommandTimeout) as error:
+            said = error.what.encode()
+        lines = redact(said.decode("utf-8", "replace")).strip().replace("\n", "\n    ")
+        return StepFailed(
+            f"{what}\n    {lines}" if lines else what,
+            where=self._host.name,
+            next_step=f"look at `journalctl -u {unit}` on the host",
+        )

@@ -1,0 +1,41 @@
+"""Ask the hosts of a service, one round trip each and side by side, and return facts. Changes nothing."""
+
+from __future__ import annotations
+
+from quoracy.errors import QuoracyError, RemoteError
+from quoracy.facts.host import HostSilent
+from quoracy.facts.question import ask_all, parse_answers
+from quoracy.facts.service import ServiceHostFacts, parse_service_host
+from quoracy.facts.service_questions import service_questions
+from quoracy.facts.service_site import ServiceFacts
+from quoracy.remote.host import Host
+from quoracy.remote.pool import HostPool
+from quoracy.spec.service import Service
+
+
+def gather_service(service: Service, source: str, pool: HostPool) -> ServiceFacts:
+    """What all hosts of the service say; a host that cannot be asked is silent, not left out.
+
+    Args:
+        source: Digest of the wanted code; a host whose current release is of other code sends that
+            one's manifest along.
+    """
+    question = ask_all(service_questions(service, source))
+
+    def ask(host: Host) -> ServiceHostFacts:
+        output = host.run(question, what="look at the host", timeout=30.0).stdout
+        answers = parse_answers(output, host=host.name)
+        try:
+            return parse_service_host(service, answers)
+        except (LookupError, ValueError) as error:
+            raise RemoteError(f"an answer cannot be read ({error!r})", where=host.name) from error
+
+    answers = pool.each(ask, [host.name for host in service.hosts])
+    return ServiceFacts(
+        {
+            name: HostSilent(answer.what, answer.next_step)
+            if isinstance(answer, QuoracyError)
+            else answer
+            for name, answer in answers.items()
+        }
+    )

@@ -1,0 +1,133 @@
+"""An operation on a service: its hosts are asked for releases, its steps act on a site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from quoracy.commands.guard import Guard
+from quoracy.effects.operation import Operation
+from quoracy.effects.service_gather import gather_service
+from quoracy.effects.service_site import Code, Log, ServiceSite
+from quoracy.effects.service_steps import apply_service_step
+from quoracy.facts.service_site import ServiceFacts
+from quoracy.operate.run import Leased
+from quoracy.plan.plan import Group, Plan, Step
+from quoracy.plan.service_redeploy import RedeployRequest
+from quoracy.remote.pool import HostPool
+from quoracy.spec.service import Service
+
+ApplyStep = Callable[[Step, ServiceSite], str]
+AskHosts = Callable[[Service, str, HostPool], ServiceFacts]
+
+
+def _quietly(line: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceOperation(Operation[ServiceFacts]):
+    """One operation on a service.
+
+    Attributes:
+        ask_hosts: Gathers the facts; the flow puts a task here.
+        apply_step: Carries out a step; the flow puts a task here.
+        log: Shows the output of builds and hooks as it comes.
+        request: What is to run, once the hosts have been asked; None in a rollback.
+    """
+
+    service: Service
+    code: Code | None = None
+    request: RedeployRequest | None = None
+    ask_hosts: AskHosts = gather_service
+    apply_step: ApplyStep = apply_service_step
+    log: Log = _quietly
+
+    def ask(self) -> ServiceFacts:
+        """Ask all hosts."""
+        source = self.code.scanned.manifest.digest if self.code else ""
+        return self.ask_hosts(self.service, source, self.pool)
+
+    def fences(self, facts: ServiceFacts) -> Iterable[int]:
+        """The fencing numbers that the hosts have seen."""
+        return (one.host.guard.fence for one in facts.heard.values() if one.host.guard)
+
+    def work(self, lease: Leased, guard: Guard, shown: Plan) -> ServiceWork:
+        """What the loop asks of the operation."""
+        return ServiceWork(self, lease, guard, shown)
+
+
+class ServiceWork:
+    """The loop's view of an operation on a service that holds the lease.
+
+    Args:
+        operation: What is under way.
+        lease: Under which it acts.
+        guard: What it presents to the hosts.
+        shown: The plan that is applied.
+    """
+
+    def __init__(
+        self, operation: ServiceOperation, lease: Leased, guard: Guard, shown: Plan
+    ) -> None:
+        self._operation = operation
+        self._lease = lease
+        self._guard = guard
+        self._shown = shown
+        self._done: set[str] = set()
+        self._site: ServiceSite | None = None
+
+    def look(self) -> Plan:
+        """Plan anew, on facts that are fresh."""
+        facts = self._operation.fresh_facts()
+        plan = self._operation.decide_again(facts, self._shown, frozenset(self._done))
+        self._site = self._site or self._open_site(facts)
+        return plan
+
+    def _open_site(self, facts: ServiceFacts) -> ServiceSite:
+        """As the hosts were under the lease, before anything was changed."""
+        operation = self._operation
+        return ServiceSite(
+            subject=operation.subject,
+            settle_s=operation.settle_s,
+            pool=operation.pool,
+            home=operation.home,
+            db=operation.db,
+            guard=self._guard,
+            stamp=self._lease.operation_id,
+            resolvers=operation.resolvers,
+            service=operation.service,
+            code=operation.code,
+            request=operation.request,
+            found=facts.heard,
+            log=operation.log,
+        )
+
+    def gate(self, group: Group) -> None:
+        """Nothing stands against a switch: the gate of a service comes after it."""
+
+    def apply(self, step: Step) -> str:
+        """Carry out one step; what was seen before it is forgotten."""
+        assert self._site is not None, "the loop looks before it acts"
+        self._operation.seen = None
+        return self._operation.apply_step(step, self._site)
+
+    def enter(self, group: Group, body: Callable[[], None]) -> None:
+        """Run the group as part of the run history."""
+        self._operation.enter_group(group, body)
+        self._done.add(group.title)
+
+    def approve(self, done: Group, left: tuple[Group, ...]) -> bool:  # noqa: ARG002
+        """Nobody is asked between hosts."""
+        return False
+
+
+def settle_seconds(service: Service) -> int:
+    """Seconds after which none of the service's scripts goes on any more."""
+    wanted = service.redeploy
+    longest = [wanted.stop_timeout + 30, 60]
+    if wanted.pre_deploy_hook or wanted.post_deploy_hook:
+        longest.append(wanted.hook_timeout)
+    if wanted.build_on == "host" or wanted.dependencies_on == "host":
+        longest.append(wanted.build_timeout)
+    return max(longest) + 30

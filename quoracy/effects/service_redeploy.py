@@ -1,0 +1,147 @@
+"""service-redeploy put together: config and code of the project, facts from the hosts, plan, and the loop."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from quoracy.code.dependencies import dependency_key
+from quoracy.code.revision import revision_of
+from quoracy.commands.service import read_manifest, verify_release
+from quoracy.db.services import record_service
+from quoracy.db.session import Database
+from quoracy.effects.operation import open_controller
+from quoracy.effects.project import LoadedService, load_code_service
+from quoracy.effects.service_operation import ServiceOperation, settle_seconds
+from quoracy.effects.service_site import Code, read_code, recipe_of
+from quoracy.facts.manifest import Manifest
+from quoracy.facts.service_site import ServiceFacts
+from quoracy.facts.service_state import parse_verified
+from quoracy.home import Home
+from quoracy.plan.plan import Plan
+from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
+from quoracy.remote.pool import HostPool
+from quoracy.spec.etcd import ssh_targets
+
+VERIFY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The parameters of service-redeploy, as a person gives them.
+
+    Attributes:
+        project: Directory that holds `deployments/`; absolute.
+        no_build: Ship what a build has left in the source, without building.
+        force: Make and switch to a new release where nothing has changed.
+        verify: Compare the files on the hosts with what was shipped to them.
+    """
+
+    service: str
+    project: str
+    no_build: bool = False
+    force: bool = False
+    dry_run: bool = False
+    verify: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceRedeploy(ServiceOperation):
+    """One service-redeploy under way."""
+
+    wanted: Wanted
+    code: Code
+
+    def decide(self, facts: ServiceFacts) -> Plan:
+        """The plan as it is shown."""
+        self.request = self._request(facts)
+        return plan_service_redeploy(self.service, facts, self.request)
+
+    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:  # noqa: ARG002
+        """The same request: the code was read once, and is compared with that when it is sent."""
+        assert self.request is not None, "a plan was shown"
+        return plan_service_redeploy(self.service, facts, self.request)
+
+    def _request(self, facts: ServiceFacts) -> RedeployRequest:
+        scanned, making = self.code.scanned, self.code.making
+        keys = {(one.runtime, one.host.architecture): "" for one in facts.heard.values()}
+        for runtime, architecture in keys:
+            keys[runtime, architecture] = dependency_key(
+                self.service, self.code.source, runtime, architecture
+            )
+        return RedeployRequest(
+            source=scanned.manifest.digest,
+            recipe=recipe_of(self.service, making),
+            paths=frozenset(entry.path for entry in scanned.manifest.entries),
+            bytes=sum(entry.size for entry in scanned.manifest.entries),
+            dependencies={
+                name: keys[one.runtime, one.host.architecture] for name, one in facts.heard.items()
+            },
+            builds_here=making == "built",
+            builds_on_host=making == "built on the host",
+            drifted=self._drifted(facts) if self.wanted.verify else frozenset(),
+            forced=self.wanted.force,
+            token=secrets.token_hex(3),
+            note=revision_of(self.code.source),
+        )
+
+    def _drifted(self, facts: ServiceFacts) -> frozenset[str]:
+        """Hosts where a file of the current release is not what was shipped."""
+        script = verify_release(self.service)
+        drifted = set()
+        for name, one in facts.heard.items():
+            if one.current:
+                host, shipped = self.pool[name], read_manifest(self.service, one.current)
+                found = host.run(script, what="verify the release", timeout=VERIFY_S).stdout
+                wanted = host.run(shipped, what="read the manifest", timeout=60.0).stdout
+                if parse_verified(found) != Manifest.parse(wanted.decode()):
+                    drifted.add(name)
+        return frozenset(drifted)
+
+
+@contextmanager
+def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[ServiceRedeploy]:
+    """Read config and code, and hold the hosts' connections while the block runs.
+
+    Raises:
+        UsageError: The service is unknown, carries no code, or cannot be shipped.
+    """
+    loaded = load_code_service(wanted.project, wanted.service)
+    service = loaded.service
+    with (
+        open_controller(home) as (at_home, db),
+        read_code(loaded, no_build=wanted.no_build) as code,
+    ):
+        _record(db, loaded, wanted.project)
+        targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
+        with HostPool(targets) as pool:
+            yield ServiceRedeploy(
+                subject=service.subject,
+                settle_s=settle_seconds(service),
+                pool=pool,
+                home=at_home,
+                db=db,
+                dry_run=wanted.dry_run,
+                service=service,
+                code=code,
+                wanted=wanted,
+            )
+
+
+def _record(db: Database, loaded: LoadedService, project: str) -> None:
+    service = loaded.service
+    spec = json.loads(service.model_dump_json(by_alias=True))
+    # Names only: the values may be secrets.
+    spec["container_env"] = sorted(service.environment)
+    record_service(
+        db,
+        name=service.name,
+        kind=service.type.value,
+        project=project,
+        spec_json=json.dumps(spec, sort_keys=True),
+        now=datetime.now(UTC),
+    )

@@ -1,0 +1,100 @@
+"""service-rollback put together: config of the project, facts from the hosts, plan, and the loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from quoracy.db.operations import changing_operations
+from quoracy.db.session import Database
+from quoracy.effects.operation import open_controller
+from quoracy.effects.project import load_code_service
+from quoracy.effects.service_operation import ServiceOperation, settle_seconds
+from quoracy.facts.service_site import ServiceFacts
+from quoracy.home import Home
+from quoracy.plan.plan import Plan
+from quoracy.plan.service_rollback import OPERATION, plan_service_rollback
+from quoracy.plan.service_steps import SwitchRelease
+from quoracy.remote.pool import HostPool
+from quoracy.spec.etcd import ssh_targets
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackWanted:
+    """The parameters of service-rollback.
+
+    Attributes:
+        project: Directory that holds `deployments/`; absolute.
+        to: The release, or the beginning of its ID; "" is the one that served before.
+    """
+
+    service: str
+    project: str
+    to: str = ""
+    dry_run: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceRollback(ServiceOperation):
+    """One service-rollback under way."""
+
+    wanted: RollbackWanted
+    chosen: dict[str, str]
+
+    def decide(self, facts: ServiceFacts) -> Plan:
+        """The plan as it is shown; which release is meant is decided once."""
+        plan = self._plan(facts)
+        switched = (step for _, step in plan.steps if isinstance(step, SwitchRelease))
+        self.chosen |= {step.host: step.release for step in switched}
+        return plan
+
+    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:  # noqa: ARG002
+        """What is left of it."""
+        return self._plan(facts)
+
+    def _plan(self, facts: ServiceFacts) -> Plan:
+        return plan_service_rollback(self.service, facts, self.wanted.to, self.chosen)
+
+
+def chosen_before(db: Database, subject: str) -> dict[str, str]:
+    """What a rollback that was cut off had chosen for each host: the same again finishes it.
+
+    Without it the hosts that it had switched would be switched forward again.
+    """
+    last = next(iter(changing_operations(db, subject)), None)
+    if last is None or last.kind != OPERATION or last.outcome in ("done", "nothing_to_do"):
+        return {}
+    steps = json.loads(last.plan)["steps"]
+    return {
+        step["host"]: step["title"].rpartition(" ")[2]
+        for step in steps
+        if step["name"] == SwitchRelease.name
+    }
+
+
+@contextmanager
+def open_service_rollback(
+    wanted: RollbackWanted, home: Home | None = None
+) -> Iterator[ServiceRollback]:
+    """Read the config, and hold the hosts' connections while the block runs.
+
+    Raises:
+        UsageError: The service is unknown or carries no code.
+    """
+    service = load_code_service(wanted.project, wanted.service).service
+    with open_controller(home) as (at_home, db):
+        targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
+        with HostPool(targets) as pool:
+            yield ServiceRollback(
+                subject=service.subject,
+                settle_s=settle_seconds(service),
+                pool=pool,
+                home=at_home,
+                db=db,
+                dry_run=wanted.dry_run,
+                service=service,
+                wanted=wanted,
+                chosen={} if wanted.to else chosen_before(db, service.subject),
+            )

@@ -1,0 +1,137 @@
+"""What the steps of a redeployment work with: the service, its code, and the trees made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from quoracy.code.build import build_on_controller, builds_on_host, needs_build, unbuilt_tree
+from quoracy.code.scan import Scanned, scan
+from quoracy.commands.service_layout import DEPENDENCY_LINK
+from quoracy.effects.project import LoadedService
+from quoracy.effects.site import Site
+from quoracy.errors import StepFailed
+from quoracy.facts.service import ServiceHostFacts
+from quoracy.plan.service_redeploy import RedeployRequest
+from quoracy.spec.service import Service
+from quoracy.templates.service import render_unit
+
+Log = Callable[[str], None]
+
+
+Making = Literal["as it is", "built", "built on the host", "built before"]
+"""How what a host runs comes from the code; "built before" is what --no-build ships."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code as it is on the controller, and the trees that are built of it, by architecture.
+
+    Attributes:
+        scanned: What is compared with the hosts, without what they have of their own.
+        workspace: Directory for the trees; gone when the operation ends.
+    """
+
+    service: Service
+    source: Path
+    scanned: Scanned
+    making: Making
+    workspace: Path
+    trees: dict[str, Scanned] = field(default_factory=dict)
+
+    def shipped(self, architecture: str) -> Scanned:
+        """The tree for hosts of an architecture.
+
+        Raises:
+            StepFailed: It has not been built.
+        """
+        if self.making != "built":
+            return self.scanned
+        if architecture not in self.trees:
+            raise StepFailed(f"nothing was built for {architecture}", where=self.service.name)
+        return self.trees[architecture]
+
+    def build(self, architecture: str, *, caches: Path, log: Log) -> str:
+        """Build the tree for an architecture, and say how large it is."""
+        place = self.workspace / architecture
+        place.mkdir()
+        tree = build_on_controller(
+            self.service,
+            self.scanned,
+            place,
+            architecture=architecture,
+            caches=caches,
+            log=log,
+            timeout=float(self.service.redeploy.build_timeout),
+        )
+        made = without_shared(self.service, scan(tree, ignoring=False))
+        self.trees[architecture] = made
+        return f"{len(made.manifest.entries)} files"
+
+
+@contextmanager
+def read_code(loaded: LoadedService, *, no_build: bool) -> Iterator[Code]:
+    """Read the code of a service; the trees made of it are gone after the block.
+
+    Raises:
+        UsageError: The code cannot be shipped.
+    """
+    service, source = loaded.service, loaded.source
+    scanned = without_shared(service, scan(source))
+    making: Making = "as it is"
+    with TemporaryDirectory(prefix="quoracy-build-") as directory:
+        workspace = Path(directory)
+        if needs_build(service, source):
+            if no_build or service.redeploy.skip_build:
+                making = "built before"
+                tree = unbuilt_tree(service, scanned, workspace)
+                scanned = without_shared(service, scan(tree, ignoring=False))
+            else:
+                making = "built on the host" if builds_on_host(service, source) else "built"
+        yield Code(service, source, scanned, making, workspace)
+
+
+def without_shared(service: Service, scanned: Scanned) -> Scanned:
+    """What is shipped: shared paths and the link to the dependencies are the host's own."""
+    link = DEPENDENCY_LINK.get(service.type)
+    own = (*service.redeploy.shared, *((link,) if link else ()))
+    return Scanned(scanned.source, scanned.manifest.without(own))
+
+
+def recipe_of(service: Service, making: Making) -> str:
+    """Digest of how a release is made and run, apart from its code and its dependencies."""
+    units, wanted = render_unit(service), service.redeploy
+    parts = [
+        units.unit,
+        units.socket,
+        units.environment.hex(),
+        making,
+        wanted.build,
+        wanted.public,
+        sorted(wanted.shared),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSite(Site):
+    """One service and its hosts.
+
+    Attributes:
+        code: None when nothing is shipped, as in a rollback.
+        request: What is to run; None in a rollback.
+        found: What the hosts have said when the plan was made.
+        log: Shows the output of builds and hooks as it comes.
+    """
+
+    service: Service
+    code: Code | None
+    request: RedeployRequest | None
+    found: Mapping[str, ServiceHostFacts]
+    log: Log

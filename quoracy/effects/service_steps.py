@@ -1,0 +1,245 @@
+"""One step of a redeployment in, its effect on the host: the only place where plans become changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from quoracy.code.build import host_build
+from quoracy.code.dependencies import dependencies, host_command
+from quoracy.code.scan import scan
+from quoracy.code.stream import deleted_list, release_stream
+from quoracy.commands import service as commands
+from quoracy.commands import service_adopt, service_flat, service_release, service_switch
+from quoracy.commands.guard import guarded
+from quoracy.db.models import Release
+from quoracy.db.services import record_release
+from quoracy.effects.await_service import await_service
+from quoracy.effects.service_site import Code, ServiceSite
+from quoracy.errors import StepFailed
+from quoracy.facts.manifest import Manifest, difference
+from quoracy.facts.service import ReleaseFacts, record_of
+from quoracy.plan import service_steps as steps
+from quoracy.plan.plan import Step
+from quoracy.plan.service_redeploy import RedeployRequest
+from quoracy.templates.service import render_unit
+
+COPY_S = 600.0
+
+
+def apply_service_step(step: Step, site: ServiceSite) -> str:
+    """Carry out one step.
+
+    Returns:
+        One line for the journal; may be empty.
+
+    Raises:
+        QuoracyError: The step failed; nothing was tried twice.
+    """
+    match step:
+        case steps.BuildHere():
+            code, _ = _wanted(site)
+            return code.build(step.architecture, caches=site.home.path, log=site.log)
+        case steps.InstallDependencies():
+            return _install_dependencies(step, site)
+        case steps.StageRelease():
+            return _stage_release(step, site)
+        case steps.BuildRelease():
+            code, _ = _wanted(site)
+            limit = site.service.redeploy.build_timeout
+            command = host_build(site.service, code.source)
+            script = service_release.build_release(site.service, step.release, command, limit)
+            return _shown(step, site, script, float(limit))
+        case steps.RunHook():
+            return _run_hook(step, site)
+        case steps.AwaitService():
+            return _await(step, site)
+        case steps.PruneReleases():
+            return _prune(step, site)
+        case _:
+            script, timeout = _script(step, site)
+            site.change(step.host, script, what=step.title, timeout=timeout)
+            return ""
+
+
+def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
+    """The script of a step that is nothing but one, and the seconds it may take."""
+    service = site.service
+    switch = float(service.redeploy.stop_timeout + 30)
+    match step:
+        case steps.PrepareService():
+            return commands.prepare_service(service), 30.0
+        case steps.KeepFlat(host, release):
+            record = record_of(_record(host, release, site, note="flat directory"))
+            return service_flat.keep_flat(service, release, record), COPY_S
+        case steps.SwitchRelease(_, release):
+            return service_switch.switch_release(service, release), switch
+        case steps.SwitchBack(_, release, failed):
+            return service_switch.switch_back(service, release, failed), switch
+        case steps.AdoptService(_, release, flat):
+            return service_adopt.adopt_service(service, release, flat), switch
+        case steps.ReleaseAdopted():
+            return service_adopt.release_adopted(service), switch
+        case steps.ClearFlat():
+            return service_flat.clear_flat(service, steps.FLAT), COPY_S
+    raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+
+
+def _wanted(site: ServiceSite) -> tuple[Code, RedeployRequest]:
+    """What is shipped; only a rollback has none."""
+    if site.code is None or site.request is None:
+        raise StepFailed("there is no code to ship", where=site.subject)
+    return site.code, site.request
+
+
+def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) -> str:
+    """Made once on the controller and pushed, or installed on the host from its lock file."""
+    service, found = site.service, site.found[step.host]
+    code, _ = _wanted(site)
+    limit = service.redeploy.build_timeout
+    if service.redeploy.dependencies_on == "host":
+        command, files = host_command(service, code.source)
+        script = commands.install_dependencies_on_host(service, step.key, files, command, limit)
+        return _shown(step, site, script, float(limit))
+    tree = dependencies(
+        service,
+        code.source,
+        step.key,
+        site.home.path / "dependencies",
+        runtime=found.runtime,
+        architecture=found.host.architecture,
+        log=site.log,
+        timeout=float(limit),
+    )
+    made = scan(tree, ignoring=False)
+    script = commands.install_dependencies(service, step.key)
+    chunks = release_stream(tree, made.manifest.entries)
+    site.push(step.host, script, chunks, what=step.title)
+    return f"{len(made.manifest.entries)} files"
+
+
+def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
+    """Ship what differs from the base; the host takes the rest from there."""
+    service = site.service
+    code, request = _wanted(site)
+    tree = code.shipped(site.found[step.host].host.architecture)
+    base = _base(step, site)
+    found = difference(base or Manifest(()), tree.manifest)
+    record = _record(step.host, step.release, site, note=request.note)
+    script = service_release.stage_release(
+        service,
+        step.release,
+        step.base if base else "",
+        record.dependencies,
+        deleted_size=len(deleted_list(found.deleted)),
+        copy=request.builds_on_host,
+        complete=not request.builds_on_host,
+    )
+    chunks = release_stream(
+        tree.source,
+        found.changed,
+        deleted=found.deleted,
+        extra=service_release.release_files(
+            tree.manifest, record_of(record), render_unit(service, step.release)
+        ),
+    )
+    sent = _Counted(chunks)
+    site.push(step.host, script, sent, what=step.title)
+    _note_release(step.release, tree.manifest, site, request)
+    return f"{len(found.changed)} changed, {len(found.deleted)} deleted, {sent.bytes} bytes sent"
+
+
+class _Counted:
+    """Chunks, and how many bytes they were."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.bytes += len(chunk)
+            yield chunk
+
+
+def _base(step: steps.StageRelease, site: ServiceSite) -> Manifest | None:
+    """What the base consists of; the look has brought it along unless its code is the wanted one."""
+    if not step.base:
+        return None
+    known = site.found[step.host].manifest
+    if known is not None:
+        return known
+    script = commands.read_manifest(site.service, step.base)
+    told = site.pool[step.host].run(script, what="read the manifest", check=False)
+    return Manifest.parse(told.stdout.decode()) if told.exit_code == 0 and told.stdout else None
+
+
+def _record(host: str, release: str, site: ServiceSite, *, note: str) -> ReleaseFacts:
+    """What the release says of itself."""
+    _, request = _wanted(site)
+    flat = release == steps.FLAT
+    return ReleaseFacts(
+        id=release,
+        source="" if flat else request.source,
+        recipe="" if flat else request.recipe,
+        dependencies="" if flat else request.dependencies[host],
+        runtime=site.found[host].runtime,
+        created_s=int(datetime.now(UTC).timestamp()),
+        operation=site.stamp,
+        note=note,
+    )
+
+
+def _note_release(
+    release: str, manifest: Manifest, site: ServiceSite, request: RedeployRequest
+) -> None:
+    record_release(
+        site.db,
+        Release(
+            service=site.service.name,
+            id=release,
+            source=request.source,
+            note=request.note,
+            files=len(manifest.entries),
+            bytes=sum(entry.size for entry in manifest.entries),
+            operation_id=site.stamp,
+            created_at=datetime.now(UTC),
+        ),
+    )
+
+
+def _run_hook(step: steps.RunHook, site: ServiceSite) -> str:
+    """Run a script of the release on the host and show what it says."""
+    wanted = site.service.redeploy
+    path = wanted.pre_deploy_hook if step.moment == "before" else wanted.post_deploy_hook
+    previous = site.found[step.host].current or ""
+    script = service_switch.run_hook(site.service, step.host, step.release, previous, str(path))
+    return _shown(step, site, script, float(wanted.hook_timeout))
+
+
+def _shown(step: Step, site: ServiceSite, script: str, timeout: float) -> str:
+    """Run a changing script and show its output as it comes."""
+    lines = 0
+    for line in site.stream(step.host, script, what=step.title, timeout=timeout):
+        site.log(f"{step.host}: {line}")
+        lines += 1
+    return f"{lines} lines of output" if lines else ""
+
+
+def _await(step: steps.AwaitService, site: ServiceSite) -> str:
+    """The gate; a release remembers that it has passed it."""
+    directory = site.service.directory
+    inside = f"{directory}/releases/{step.release}" if step.release else directory
+    return await_service(
+        site.service,
+        site.pool[step.host],
+        inside,
+        hold=lambda script: guarded(site.guard, script),
+        stable_s=float(site.service.redeploy.health_check_stable),
+    )
+
+
+def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:
+    script = commands.prune_releases(site.service, site.service.redeploy.keep_releases)
+    removed = site.change(step.host, script, what=step.title, timeout=COPY_S).decode().split()
+    return f"removed {', '.join(removed)}" if removed else "nothing to remove"

@@ -1,0 +1,138 @@
+"""What a tree of code consists of: every file with its content's digest, comparable and printable. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from quoracy.errors import QuoracyError
+
+Kind = Literal["file", "link", "dir"]
+_KINDS: tuple[Kind, ...] = ("file", "link", "dir")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a tree.
+
+    Attributes:
+        path: Relative, with "/"; bytes that are no UTF-8 as surrogates.
+        kind: A directory stands here only when nothing is in it.
+        executable: Whether its owner may execute it; no other permission is kept.
+        size: Bytes; 0 for links and directories.
+        content: SHA-256 of a file in hexadecimal, the target of a link, "" for a directory.
+    """
+
+    path: str
+    kind: Kind
+    executable: bool
+    size: int
+    content: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All paths of a tree, sorted by path."""
+
+    entries: tuple[Entry, ...]
+
+    @staticmethod
+    def of(entries: Iterable[Entry]) -> Manifest:
+        """Sort the entries."""
+        return Manifest(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+    def without(self, paths: Iterable[str]) -> Manifest:
+        """Leave out these paths and all that lies below them; they are not part of a release."""
+        left_out = frozenset(paths)
+        return Manifest(
+            tuple(entry for entry in self.entries if not _at_or_below(entry.path, left_out))
+        )
+
+    @cached_property
+    def text(self) -> str:
+        """One line of JSON per path: the same tree gives the same bytes, on every machine."""
+        return "".join(
+            json.dumps([e.path, e.kind, int(e.executable), e.size, e.content]) + "\n"
+            for e in self.entries
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @staticmethod
+    def parse(text: str) -> Manifest:
+        """Read what `text` gives.
+
+        Raises:
+            QuoracyError: It is something else.
+        """
+        try:
+            rows = [json.loads(line) for line in text.splitlines()]
+            return Manifest(
+                tuple(
+                    Entry(str(path), _kind(kind), bool(executable), int(size), str(content))
+                    for path, kind, executable, size, content in rows
+                )
+            )
+        except (ValueError, TypeError, RecursionError) as error:
+            raise QuoracyError(f"this is not a manifest: {error}") from None
+
+
+def _kind(text: object) -> Kind:
+    for kind in _KINDS:
+        if text == kind:
+            return kind
+    raise ValueError(f"{text!r} is no kind of path")
+
+
+def _at_or_below(path: str, paths: frozenset[str]) -> bool:
+    while path and path not in paths:
+        path = path.rpartition("/")[0]
+    return bool(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What has to be done to a tree to make it another one: first `deleted`, then `changed`.
+
+    Attributes:
+        changed: New paths, and those with another content, kind or mode.
+        deleted: Paths that go before the changed ones come, so also a file whose place a directory
+            takes, and all in a directory whose place a link takes. Directories that become empty are
+            not named.
+    """
+
+    changed: tuple[Entry, ...]
+    deleted: tuple[str, ...]
+
+
+def difference(before: Manifest, after: Manifest) -> Difference:
+    """What changes from one tree to the other."""
+    old = {entry.path: entry for entry in before.entries}
+    files = {entry.path for entry in after.entries if entry.kind != "dir"}
+    directories = {entry.path for entry in after.entries if entry.kind == "dir"}
+    directories |= _directories(after)
+    return Difference(
+        tuple(entry for entry in after.entries if old.get(entry.path) != entry),
+        tuple(
+            entry.path
+            for entry in before.entries
+            if entry.path not in (directories if entry.kind == "dir" else files)
+        ),
+    )
+
+
+def _directories(manifest: Manifest) -> set[str]:
+    """Every directory that something of the tree lies in."""
+    found: set[str] = set()
+    for entry in manifest.entries:
+        path = entry.path
+        while (path := path.rpartition("/")[0]) and path not in found:
+            found.add(path)
+    return found

@@ -1,0 +1,110 @@
+"""Quick looks at one service: its unit while it is waited for, its files when they are verified. Pure."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from quoracy.facts.manifest import Entry, Kind, Manifest
+from quoracy.facts.question import Answer
+from quoracy.spec.service import Service
+
+_KINDS: Mapping[str, Kind] = {"f": "file", "l": "link", "d": "dir"}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """The service's unit at one moment.
+
+    Attributes:
+        inside: Whether the main process works in the directory that was asked for.
+        works_in: Where it works when that is another one; "" when it is not known.
+    """
+
+    active: str
+    sub: str
+    main_pid: int
+    restarts: int
+    inside: bool
+    works_in: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether systemd calls it running, and a process is there."""
+        return self.active == "active" and self.sub == "running" and self.main_pid > 0
+
+    def same_process(self, other: UnitState) -> bool:
+        """Whether nothing was restarted between the two."""
+        return (self.main_pid, self.restarts) == (other.main_pid, other.restarts)
+
+
+def state_question(service: Service, directory: str) -> str:
+    """Script that shows the unit, and whether its process works in a directory."""
+    path = shlex.quote(directory)
+    return f"""show=$(systemctl show -p ActiveState,SubState,MainPID,NRestarts {service.unit})
+printf '%s\\n' "$show"
+p=${{show#*MainPID=}}; p=${{p%%[!0-9]*}}
+if [ "$p" -gt 0 ]; then
+    if [ /proc/$p/cwd -ef {path} ]; then echo inside=yes; else echo cwd=$(readlink /proc/$p/cwd); fi
+fi
+"""
+
+
+def healthy_question(service: Service, directory: str, begin: UnitState) -> str:
+    """`state_question`, which marks the release as healthy when its process is still the same."""
+    return f"""{state_question(service, directory)}pid=0 restarts=0 active='' sub=''
+while IFS='=' read -r key value; do
+    case $key in
+        ActiveState) active=$value ;; SubState) sub=$value ;;
+        MainPID) pid=$value ;; NRestarts) restarts=$value ;;
+    esac
+done <<END
+$show
+END
+if [ "$active $sub $pid $restarts" = "active running {begin.main_pid} {begin.restarts}" ] \\
+    && [ -e {shlex.quote(directory)}/.quoracy/complete ]; then
+    : > {shlex.quote(directory)}/.quoracy/healthy
+fi
+"""
+
+
+def parse_state(output: bytes) -> UnitState:
+    """The answer to `state_question`."""
+    told = Answer(output.decode("utf-8", "replace"), 0).pairs
+    return UnitState(
+        active=told.get("ActiveState", "unknown"),
+        sub=told.get("SubState", ""),
+        main_pid=int(told.get("MainPID") or "0"),
+        restarts=int(told.get("NRestarts") or "0"),
+        inside=told.get("inside") == "yes",
+        works_in=told.get("cwd", ""),
+    )
+
+
+def parse_verified(output: bytes) -> Manifest:
+    """The answer of `verify_release`: what the release's files are now, without the links to shared ones."""
+    ours, found, digests = (base64.b64decode(line) for line in output.split(b"\n")[:3])
+    linked = set(_text(ours).splitlines())
+    contents: dict[str, str] = {}
+    for row in _text(digests).split("\0"):
+        digest, _, path = row.partition("  ")
+        contents[path.removeprefix("./")] = digest
+    return Manifest.of(e for e in _entries(_text(found), contents) if e.path not in linked)
+
+
+def _entries(found: str, contents: Mapping[str, str]) -> Iterator[Entry]:
+    """Three fields for each path, NUL after each: kind, mode and size; path; target of a link."""
+    fields = found.split("\0")
+    for about, path, target in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
+        letter, mode, size = about.split(" ")
+        kind = _KINDS.get(letter, "file")
+        is_file = kind == "file"
+        content = contents.get(path, "") if is_file else target
+        executable = is_file and bool(int(mode, 8) & 0o100)
+        yield Entry(path, kind, executable, int(size) if is_file else 0, content)
+
+
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape")

@@ -1,0 +1,362 @@
+"""Builds on the controller: real npm, shells and Go, and what fails leaves the code as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from code_services import needs, service, tree
+
+from quoracy.code.build import (
+    build_on_controller,
+    check_build,
+    host_build,
+    needs_build,
+    unbuilt_tree,
+)
+from quoracy.code.outputs import public_directory
+from quoracy.code.scan import scan
+from quoracy.errors import QuoracyError, StepFailed, UsageError
+from quoracy.spec.service import Service
+
+BUILD_SCRIPT = '{"name": "x", "scripts": {"build": "sh build.sh"}}'
+GO = "package main\n\nfunc main() { println(version) }\n"
+
+
+def plant(root: Path, **files: str) -> Path:
+    """Files of code; `__` in a name is a directory's slash, `_` before a suffix a dot."""
+    for name, content in files.items():
+        path = root / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+def build(
+    which: Service,
+    code: Path,
+    workspace: Path,
+    *,
+    architecture: str = "x86_64",
+    timeout: float = 240,
+    log: Callable[[str], None] = print,
+) -> Path:
+    workspace.mkdir()
+    return build_on_controller(
+        which,
+        scan(code),
+        workspace,
+        architecture=architecture,
+        caches=Path("/tmp") / f"quoracy-tests-{os.getuid()}",
+        log=log,
+        timeout=timeout,
+    )
+
+
+def names(root: Path) -> list[str]:
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if not p.is_dir())
+
+
+def test_who_needs_a_build(tmp_path: Path) -> None:
+    scripted = plant(tmp_path / "a", package_json=BUILD_SCRIPT)
+    plain = plant(tmp_path / "b", package_json='{"scripts": {"test": "x"}}')
+    asked = {
+        (kind, code.name): needs_build(service(kind), code)
+        for kind in ("nodejs", "static", "python", "golang")
+        for code in (scripted, plain)
+    }
+    assert {which for which, needed in asked.items() if needed} == {
+        ("nodejs", "a"),
+        ("static", "a"),
+        ("golang", "a"),
+        ("golang", "b"),
+    }
+    assert needs_build(service("python", build="make"), plain)
+
+
+def test_a_script_of_package_json_builds_a_copy(tmp_path: Path) -> None:
+    needs("npm")
+    code = plant(
+        tmp_path / "code",
+        package_json=BUILD_SCRIPT,
+        build_sh="mkdir dist; echo $STAGE > dist/out.txt; echo done building; rm extra.txt",
+        extra_txt="x",
+        index_js="",
+        secret_log="x",
+    )
+    (code / ".deployignore").write_text("*.log\ndist/\n")
+    before, said = tree(code), list[str]()
+    built = build(service("nodejs"), code, tmp_path / "work", log=said.append)
+    assert names(built) == ["build.sh", "dist/out.txt", "index.js", "package.json"]
+    assert (built / "dist/out.txt").read_text() == "test\n"
+    assert "done building" in said
+    assert tree(code) == before
+
+
+def test_development_dependencies_are_there_for_the_build_alone(tmp_path: Path) -> None:
+    needs("npm")
+    code = plant(
+        tmp_path / "code",
+        package_json='{"name": "x", "version": "1.0.0", "devDependencies": {"is-number": "7.0.0"},'
+        '"scripts": {"build": "node make.js"}}',
+        make_js="require('fs').writeFileSync('made.txt', String(require('is-number')(5)))",
+    )
+    lock = ("npm", "install", "--package-lock-only", "--no-audit", "--no-fund")
+    subprocess.run(lock, cwd=code, check=True, capture_output=True)
+    before = tree(code)
+    built = build(service("nodejs"), code, tmp_path / "work")
+    assert (built / "made.txt").read_text() == "true"
+    assert not (built / "node_modules").exists()
+    assert tree(code) == before
+
+
+def test_a_static_service_ships_what_is_served_and_its_hooks(tmp_path: Path) -> None:
+    code = plant(
+        tmp_path / "code",
+        index_src="x",
+        build_sh="mkdir -p build/img; cp index.src build/index.html; cp index.src build/img/a",
+        hooks__pre_sh="true",
+        hooks__other_sh="true",
+        empty__x__file_txt="",
+    )
+    which = service("static", build="sh build.sh", pre_deploy_hook="hooks/pre.sh")
+    built = build(which, code, tmp_path / "work")
+    assert names(built) == ["build/img/a", "build/index.html", "hooks/pre.sh"]
+    assert public_directory(which, built) == "build"
+    assert not (built / "empty").exists()
+
+
+def test_a_build_that_makes_nothing_to_serve_fails(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", index_html="x")
+    with pytest.raises(StepFailed, match="none of these directories: out"):
+        build(service("static", build="true", public="out"), code, tmp_path / "work")
+
+
+def test_a_failed_build_shows_its_last_lines(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", app_py="")
+    said: list[str] = []
+    loud = (
+        "for i in $(seq 100); do echo line $i; done; printf 'no \\033[31mway\\033[0m' >&2; exit 3"
+    )
+    with pytest.raises(StepFailed, match="the build failed with exit code 3") as failed:
+        build(service("python", build=loud), code, tmp_path / "work", log=said.append)
+    assert said == [*(f"line {number}" for number in range(1, 101)), "no way"]
+    shown = str(failed.value).splitlines()
+    assert shown[1].strip() == "line 1"
+    assert shown[-1].strip() == "no way"
+    assert len(shown) == 32
+    assert names(code) == ["app.py"]
+
+
+def test_output_is_shown_while_the_build_runs(tmp_path: Path) -> None:
+    code, seen = plant(tmp_path / "code", app_py=""), tmp_path / "seen"
+
+    def log(line: str) -> None:
+        if line == "ready":
+            seen.touch()
+
+    waits = f"echo ready; while [ ! -e {seen} ]; do sleep 0.05; done; echo on"
+    build(service("python", build=waits), code, tmp_path / "work", log=log, timeout=60)
+    assert seen.exists()
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def ended(pid: int) -> bool:
+    for _ in range(500):
+        if not alive(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_build_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", app_py="")
+    pids: list[int] = []
+    hangs = "trap '' TERM; sleep 600 & echo $!; wait; sleep 600"
+    with pytest.raises(StepFailed, match="did not end within 1 s and was stopped"):
+        build(
+            service("python", build=hangs),
+            code,
+            tmp_path / "work",
+            timeout=1,
+            log=lambda line: pids.append(int(line)),
+        )
+    assert ended(pids[0])
+
+
+def test_what_a_build_leaves_in_the_background_is_no_reason_to_wait(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", app_py="")
+    pids: list[int] = []
+    leaves = "sleep 600 & echo $!"
+    build(
+        service("python", build=leaves),
+        code,
+        tmp_path / "work",
+        log=lambda line: pids.append(int(line)),
+    )
+    assert ended(pids[0])
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from quoracy.code.shown import Runner
+Runner(lambda line: print(line, flush=True), 600).run(
+    ("sh", "-c", "sleep 600 & echo $!; wait"), "it", Path("/"), {"PATH": "/usr/bin:/bin"})
+"""
+
+
+def test_ctrl_c_kills_the_build(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        (sys.executable, "-c", INTERRUPTED), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None
+        pid = int(run.stdout.readline())
+        run.send_signal(signal.SIGINT)
+        assert run.wait() != 0
+    assert ended(pid)
+
+
+def test_output_comes_in_the_calling_thread(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", app_py="")
+    threads: list[threading.Thread] = []
+    build(
+        service("python", build="echo x"),
+        code,
+        tmp_path / "work",
+        log=lambda _: threads.append(threading.current_thread()),
+    )
+    assert threads == [threading.current_thread()]
+
+
+def test_a_build_sees_no_settings_of_ours() -> None:
+    run = (
+        "from pathlib import Path\n"
+        "from quoracy.code.shown import Runner\n"
+        "from quoracy.code.tools import tool_environment\n"
+        "Runner(print, 60).run(('env',), 'env', Path('/'), tool_environment(A='b'))\n"
+    )
+    secret = {"QUORACY_DATABASE_URL": "postgresql://u:pw@h/d", "PREFECT_API_KEY": "pw"}
+    said = subprocess.run(
+        (sys.executable, "-c", run),
+        env={**os.environ, **secret},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "A=b" in said
+    assert "pw" not in said.replace("PWD", "")
+
+
+def test_code_that_changes_after_it_was_scanned_is_noticed(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", app_py="one")
+    scanned = scan(code)
+    (code / "app.py").write_text("two")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(QuoracyError, match="changed"):
+        unbuilt_tree(service("python"), scanned, tmp_path / "work")
+
+
+def test_links_empty_directories_and_modes_are_copied(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", run_sh="x")
+    (code / "run.sh").chmod(0o700)
+    (code / "empty").mkdir()
+    (code / "link").symlink_to("run.sh")
+    odd = os.fsencode(code) + b"/a \xff\n'$(x)"
+    Path(os.fsdecode(odd)).write_text("odd")
+    (tmp_path / "work").mkdir()
+    copy = unbuilt_tree(service("python"), scan(code), tmp_path / "work")
+    assert scan(copy).manifest == scan(code).manifest
+
+
+def test_without_a_build_earlier_outputs_are_shipped(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", index_js="x", dist__out_js="built", dist__keep_log="x")
+    (code / ".deployignore").write_text("dist/\n")
+    (tmp_path / "work").mkdir()
+    shipped = unbuilt_tree(service("nodejs"), scan(code), tmp_path / "work")
+    assert names(shipped) == ["dist/keep.log", "dist/out.js", "index.js"]
+
+
+def test_without_a_build_golang_needs_its_binary(tmp_path: Path) -> None:
+    code = plant(tmp_path / "code", main_go=GO, go_mod="module x\n", page_html="x")
+    (tmp_path / "one").mkdir()
+    with pytest.raises(StepFailed, match="no program shop"):
+        unbuilt_tree(service("golang"), scan(code), tmp_path / "one")
+    (code / "shop").write_text("#!/bin/sh\n")
+    (code / "shop").chmod(0o755)
+    (tmp_path / "two").mkdir()
+    shipped = unbuilt_tree(service("golang"), scan(code), tmp_path / "two")
+    assert names(shipped) == ["page.html", "shop"]
+
+
+def test_go_is_cross_compiled_and_its_sources_stay_here(tmp_path: Path) -> None:
+    needs("go")
+    code = plant(
+        tmp_path / "code",
+        main_go=GO,
+        version_go='package main\n\nconst version = "v1"\n',
+        go_mod="module example.com/shop\n\ngo 1.19\n",
+        static__page_html="x",
+    )
+    before = tree(code)
+    built = build(service("golang"), code, tmp_path / "work", architecture="aarch64")
+    assert names(built) == ["shop", "static/page.html"]
+    header = (built / "shop").read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    assert int.from_bytes(header[18:20], "little") == 183  # EM_AARCH64
+    assert tree(code) == before
+
+
+def test_go_code_that_does_not_compile_says_where(tmp_path: Path) -> None:
+    needs("go")
+    code = plant(
+        tmp_path / "code", main_go="package main\nfunc main() { x }\n", go_mod="module x\n"
+    )
+    with pytest.raises(StepFailed, match=r"main\.go:2"):
+        build(service("golang"), code, tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"main_go": GO}, r"no go\.mod"),
+        ({"main_go": GO, "go_mod": "module x\n\nrequire (\n\ty v1.0.0\n)\n"}, r"no go\.sum"),
+        ({"main_go": GO, "go_mod": "module x\n", "shop__x_go": ""}, "a directory is called so"),
+    ],
+)
+def test_go_code_that_cannot_be_built_is_refused(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_build(service("golang"), plant(tmp_path, **files))
+
+
+def test_vendored_modules_need_no_go_sum(tmp_path: Path) -> None:
+    code = plant(
+        tmp_path, go_mod="module x\nrequire y v1.0.0\n", vendor__modules_txt="# y v1.0.0\n"
+    )
+    check_build(service("golang"), code)
+    assert host_build(service("golang"), code) == (
+        "CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=vendor "
+        "go build -trimpath -buildvcs=false -mod=vendor -o shop ."
+    )
+
+
+def test_a_build_with_dependencies_and_no_lock_file_is_refused(tmp_path: Path) -> None:
+    plant(tmp_path, package_json='{"devDependencies": {"a": "1"}, "scripts": {"build": "x"}}')
+    with pytest.raises(UsageError, match=r"no package-lock\.json"):
+        check_build(service("static"), tmp_path)

@@ -1,0 +1,130 @@
+"""The example shop on practice hosts: redeployed by the library's own loop, judged over plain HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from controller import home_in
+
+from quoracy.db.models import Operation, StepRecord
+from quoracy.db.operations import history, steps_of
+from quoracy.db.session import open_database
+from quoracy.effects.project import load_service
+from quoracy.effects.service_look import look_at_service
+from quoracy.effects.service_redeploy import ServiceRedeploy, Wanted, open_service_redeploy
+from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
+from quoracy.facts.service import ServiceHostFacts
+from quoracy.lab.lab import Lab
+from quoracy.operate.run import Asked, Report
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples/shop"
+ASKED = Asked(by="tests", origin="terminal on tests")
+PORTS = {"web": 3000, "api": 8000, "prices": 8080, "site": 80}
+
+
+class Shop:
+    """A project of services of its own, on hosts of the lab."""
+
+    def __init__(self, lab: Lab, place: Path) -> None:
+        self.lab = lab
+        self.project = place / "shop"
+        self.home = home_in(place)
+        shutil.copytree(EXAMPLE, self.project)
+
+    # ------------------------------------------------------------------ the project
+
+    def set(self, name: str, hosts: tuple[int, ...] = (1,), **redeploy: Any) -> None:
+        """Put a service on hosts of the lab; settings of `redeploy` that are None are taken out."""
+        path = self.project / f"deployments/{name}/service-config.yml"
+        config = yaml.safe_load(path.read_text())
+        chosen = [self.lab.hosts[number - 1] for number in hosts]
+        config["hosts"] = [{"name": one.name, "address": one.address} for one in chosen]
+        config["ssh"] = {
+            "key_file": str(self.lab.key_file),
+            "known_hosts": str(self.lab.known_hosts),
+        }
+        wanted = {**config.get("redeploy", {}), **redeploy}
+        config["redeploy"] = {key: value for key, value in wanted.items() if value is not None}
+        path.write_text(yaml.safe_dump(config))
+
+    def file(self, name: str, path: str) -> Path:
+        """A file of a service's code."""
+        return self.project / "services" / name / path
+
+    def version(self, name: str, text: str) -> None:
+        """Let the service say another version of itself."""
+        self.file(name, "version.txt").write_text(f"{text}\n")
+
+    # ------------------------------------------------------------------ operations
+
+    @contextmanager
+    def opened(self, name: str, **wanted: Any) -> Iterator[ServiceRedeploy]:
+        with open_service_redeploy(Wanted(name, str(self.project), **wanted), self.home) as opened:
+            yield opened
+
+    def redeploy(self, name: str, **wanted: Any) -> Report:
+        with self.opened(name, **wanted) as redeploy:
+            return redeploy.run(redeploy.plan(), ASKED)
+
+    def rollback(self, name: str, to: str = "") -> Report:
+        wanted = RollbackWanted(name, str(self.project), to)
+        with open_service_rollback(wanted, self.home) as rollback:
+            return rollback.run(rollback.plan(), ASKED)
+
+    def operations(self, name: str) -> list[Operation]:
+        return self._read(lambda db: history(db, f"service:{name}"))
+
+    def steps(self, operation: str) -> list[StepRecord]:
+        return self._read(lambda db: steps_of(db, operation))
+
+    def _read(self, read: Callable[[Any], Any]) -> Any:
+        db = open_database(self.home.database_url)
+        try:
+            return read(db)
+        finally:
+            db.close()
+
+    # ------------------------------------------------------------------ what the hosts show
+
+    def ask(self, name: str, path: str = "/", host: int = 1) -> str:
+        """The body of an answer, which must be 200; from the service's own port."""
+        address = self.lab.hosts[host - 1].address
+        connection = http.client.HTTPConnection(address, PORTS[name], timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            assert answer.status == 200, (answer.status, body)
+            return body
+        finally:
+            connection.close()
+
+    def facts(self, name: str, host: int = 1) -> ServiceHostFacts:
+        """What the product sees of a host."""
+        loaded = load_service(self.project, name)
+        found = look_at_service(loaded, self.home)[self.lab.hosts[host - 1].name]
+        assert isinstance(found, ServiceHostFacts), found
+        return found
+
+    def shell(self, script: str, host: int = 1) -> str:
+        """Output of a script on a host, past SSH; fails when it exits non-zero."""
+        return self.lab.shell(self.lab.hosts[host - 1].name, script).decode()
+
+    def raze(self) -> None:
+        """Take everything of the shop off the hosts."""
+        for number in (1, 2, 3):
+            self.shell(
+                "for s in web api prices site; do "
+                "systemctl disable --now $s.socket $s.service 2>/dev/null; "
+                "rm -rf /etc/systemd/system/$s.service /etc/systemd/system/$s.socket /opt/$s "
+                '"/var/lib/quoracy/service:$s" /var/www/$s; systemctl reset-failed $s 2>/dev/null; done; '
+                "systemctl stop nginx 2>/dev/null; rm -f /etc/nginx/sites-enabled/shop*; "
+                "systemctl daemon-reload",
+                number,
+            )
