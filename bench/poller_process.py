@@ -30,6 +30,7 @@ class Settings:
         longest_s: Seconds after which the poller stops by itself.
         release: Pattern whose group is the release that the code names in the body.
         asset: Pattern whose group is the release that an asset names in the body.
+        identity: Pattern whose group is what the process was given as its release's ID.
     """
 
     address: str
@@ -40,6 +41,7 @@ class Settings:
     longest_s: float = 1800.0
     release: str = r"release=(\S+)"
     asset: str = r"asset=(\S+)"
+    identity: str = r"id=(\S+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class Answer:
 
     Attributes:
         status: 0 when nobody answered; `problem` says why then.
-        release: "" when the body names none; `asset` likewise.
+        release: "" when the body names none; `asset` and `identity` likewise.
     """
 
     status: int
     release: str = ""
     asset: str = ""
+    identity: str = ""
     problem: str = ""
 
 
@@ -76,7 +79,13 @@ class Stretch:
     status: int
     release: str
     asset: str
+    identity: str
     problem: str
+
+    @property
+    def answer(self) -> Answer:
+        """What each of them was."""
+        return Answer(self.status, self.release, self.asset, self.identity, self.problem)
 
     @property
     def good(self) -> bool:
@@ -98,17 +107,12 @@ class Notes:
     def add(self, began: float, ended: float, answer: Answer) -> None:
         """Lengthen the last stretch, or begin another one."""
         last = self.stretches[-1] if self.stretches else None
-        if last and (last.status, last.release, last.asset, last.problem) == (
-            answer.status,
-            answer.release,
-            answer.asset,
-            answer.problem,
-        ):
+        if last is not None and last.answer == answer:
             last.ended, last.count = ended, last.count + 1
             last.slowest_s = max(last.slowest_s, ended - began)
         else:
-            told = (answer.status, answer.release, answer.asset, answer.problem)
-            self.stretches.append(Stretch(began, ended, ended, 1, ended - began, *told))
+            told = asdict(answer)
+            self.stretches.append(Stretch(began, ended, ended, 1, ended - began, **told))
 
 
 @dataclass(slots=True)
@@ -161,7 +165,8 @@ def _parse(answer: bytes, settings: Settings) -> Answer:
     if status is None or not end:
         return Answer(0, problem="cut off" if answer else "closed without an answer")
     text = body.decode(errors="replace")
-    return Answer(int(status[1]), _named(settings.release, text), _named(settings.asset, text))
+    patterns = (settings.release, settings.asset, settings.identity)
+    return Answer(int(status[1]), *(_named(pattern, text) for pattern in patterns))
 
 
 def _named(pattern: str, text: str) -> str:

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -76,8 +77,16 @@ class Polled:
             yield from _gaps(one)
 
     def mixed(self) -> list[Stretch]:
-        """Answers whose body and asset name different releases."""
-        return [one for one in self.stretches() if one.status and one.release != one.asset]
+        """Answers of two releases at once: code, asset and the process's own ID do not fit."""
+        named: dict[str, set[str]] = defaultdict(set)
+        for one in self.stretches():
+            named[one.identity].add(one.release)
+        return [
+            one
+            for one in self.stretches()
+            if one.status
+            and (one.release != one.asset or (one.identity and len(named[one.identity]) > 1))
+        ]
 
     def first_answer(self, release: str) -> float | None:
         """When a release was first seen in an answer, whatever its status."""

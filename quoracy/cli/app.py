@@ -6,12 +6,11 @@ dry run.
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from quoracy.cli.cluster import cluster_app
 from quoracy.cli.doctor import doctor
+from quoracy.cli.entry import run
 from quoracy.cli.etcd_deploy import etcd_deploy
 from quoracy.cli.history import history
 from quoracy.cli.host import host_app
@@ -20,10 +19,9 @@ from quoracy.cli.lease import lease_app
 from quoracy.cli.operation_rollback import operation_rollback
 from quoracy.cli.plan import plan_app
 from quoracy.cli.reconcile import reconcile
+from quoracy.cli.service import service_app
 from quoracy.cli.status import status
 from quoracy.cli.up import down, up
-from quoracy.errors import QuoracyError
-from quoracy.redact import redact
 
 app = typer.Typer(
     name="quoracy",
@@ -39,6 +37,9 @@ app.add_typer(host_app, name="host", help="Hosts and their keys.")
 app.add_typer(plan_app, name="plan", help="Show what an operation would do; changes nothing.")
 app.add_typer(lease_app, name="lease", help="Who works on a cluster, and a dead holder's lease.")
 app.add_typer(lab_app, name="lab", help="Practice hosts on this machine.")
+app.add_typer(
+    service_app, name="service", help="Services with code of your own: redeploy, rollback, status."
+)
 app.command("etcd-deploy")(etcd_deploy)
 app.command("operation-rollback")(operation_rollback)
 app.command()(status)
@@ -51,11 +52,4 @@ app.command()(down)
 
 def main() -> None:
     """Run the command line; a user's mistake ends in a message, never in a traceback."""
-    try:
-        app()
-    except QuoracyError as error:
-        sys.stderr.write(f"quoracy: {redact(str(error))}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("quoracy: stopped\n")
-        sys.exit(1)
+    run(app, "quoracy")

@@ -190,7 +190,8 @@ def _stage(service: Service, facts: ServiceFacts, request: RedeployRequest) -> t
 def _stage_host(name: str, found: ServiceHostFacts, request: RedeployRequest) -> Iterator[Step]:
     release, key = request.release(name, found), request.dependencies[name]
     if release not in found.releases:
-        yield PrepareService(name)
+        if found.layout != "releases":
+            yield PrepareService(name)
         if key and key not in found.dependencies:
             yield InstallDependencies(name, key)
         # What is not as it was shipped is no base.
@@ -220,7 +221,9 @@ def _switch(
         steps.append(RunHook(name, release, "after"))
     if adopts or found.adopting:
         steps.append(ClearFlat(name))
-    return (*steps, PruneReleases(name))
+    if len(found.releases.keys() | {release}) > wanted.keep_releases:
+        steps.append(PruneReleases(name))
+    return tuple(steps)
 
 
 def _has_adopted(found: ServiceHostFacts) -> bool:

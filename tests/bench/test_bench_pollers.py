@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,14 +14,13 @@ import pytest
 from bench.poller_process import Answer, Notes, Settings, Stretch, ask
 from bench.pollers import Polled, Pollers
 
-GOOD = (200, "1", "1", "")
-REFUSED = (0, "", "", "Connection refused")
+GOOD = Answer(200, "1", "1", "a")
+REFUSED = Answer(0, problem="Connection refused")
+BROKEN = Answer(500, "2", "2", "b")
 
 
-def stretch(
-    began: float, ended: float, count: int, told: tuple[int, str, str, str] = GOOD
-) -> Stretch:
-    return Stretch(began, began + 0.001, ended, count, 0.001, *told)
+def stretch(began: float, ended: float, count: int, answer: Answer = GOOD) -> Stretch:
+    return Stretch(began, began + 0.001, ended, count, 0.001, **asdict(answer))
 
 
 class Service(ThreadingHTTPServer):
@@ -102,7 +102,7 @@ def wait_until_asked(service: Service, times: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (b"HTTP/1.1 200 OK\r\n\r\nrelease=7 asset=6\n", Answer(200, "7", "6")),
+        (b"HTTP/1.1 200 OK\r\n\r\nrelease=7 asset=6 id=ab\n", Answer(200, "7", "6", "ab")),
         (b"HTTP/1.0 500 No\r\n\r\nrelease=7 asset=7", Answer(500, "7", "7")),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", Answer(200)),
         (b"HTTP/1.1 200 OK\r\n", Answer(0, problem="cut off")),
@@ -129,14 +129,15 @@ def test_a_server_that_never_answers_times_out() -> None:
 
 def test_equal_answers_in_a_row_are_one_stretch() -> None:
     notes = Notes()
-    notes.add(0.0, 0.1, Answer(200, "1", "1"))
-    notes.add(1.0, 1.5, Answer(200, "1", "1"))
-    notes.add(2.0, 2.1, Answer(200, "2", "2"))
-    notes.add(3.0, 3.1, Answer(200, "1", "1"))
+    other = Answer(200, "2", "2")
+    notes.add(0.0, 0.125, GOOD)
+    notes.add(1.0, 1.5, GOOD)
+    notes.add(2.0, 2.125, other)
+    notes.add(3.0, 3.125, GOOD)
     assert notes.stretches == [
-        Stretch(0.0, 0.1, 1.5, 2, 0.5, *GOOD),
-        Stretch(2.0, 2.1, 2.1, 1, pytest.approx(0.1), 200, "2", "2", ""),  # type: ignore[arg-type]
-        Stretch(3.0, 3.1, 3.1, 1, pytest.approx(0.1), *GOOD),  # type: ignore[arg-type]
+        Stretch(0.0, 0.125, 1.5, 2, 0.5, **asdict(GOOD)),
+        Stretch(2.0, 2.125, 2.125, 1, 0.125, **asdict(other)),
+        Stretch(3.0, 3.125, 3.125, 1, 0.125, **asdict(GOOD)),
     ]
 
 
@@ -144,7 +145,7 @@ def test_a_gap_lasts_from_the_first_failure_to_the_next_success() -> None:
     one = (
         stretch(0.0, 1.0, 10),
         stretch(1.0, 1.2, 3, REFUSED),
-        stretch(1.2, 1.3, 2, (500, "2", "2", "")),
+        stretch(1.2, 1.3, 2, BROKEN),
         stretch(1.5, 2.0, 10),
     )
     other = (stretch(0.0, 2.0, 20),)
@@ -166,16 +167,25 @@ def test_without_a_failure_there_is_no_gap() -> None:
     assert (polled.longest_gap_s, polled.failed, list(polled.gaps())) == (0.0, 0, [])
 
 
-def test_answers_of_two_releases_are_found() -> None:
-    mixed = stretch(1.0, 1.0, 1, (200, "1", "2", ""))
+def test_an_answer_whose_asset_is_of_another_release_is_found() -> None:
+    mixed = stretch(1.0, 1.0, 1, Answer(200, "1", "2", "a"))
     refused = stretch(2.0, 2.0, 1, REFUSED)
     assert Polled(((stretch(0.0, 1.0, 9), mixed, refused),)).mixed() == [mixed]
 
 
+def test_two_releases_under_one_id_are_found() -> None:
+    one, other = stretch(0.0, 1.0, 9), stretch(1.0, 2.0, 9, Answer(200, "2", "2", "a"))
+    assert Polled(((one,), (other,))).mixed() == [one, other]
+
+
+def test_the_same_release_made_again_is_not_mixed() -> None:
+    again = stretch(1.0, 2.0, 9, Answer(200, "1", "1", "b"))
+    assert Polled(((stretch(0.0, 1.0, 9), again),)).mixed() == []
+
+
 def test_a_release_is_exposed_from_its_first_to_its_last_answer_whatever_their_status() -> None:
-    broken = (500, "2", "2", "")
-    one = (stretch(0.0, 1.0, 9), stretch(1.0, 1.5, 9, broken), stretch(2.0, 3.0, 9))
-    other = (stretch(0.0, 1.0, 9), stretch(1.2, 1.8, 9, broken), stretch(2.0, 3.0, 9))
+    one = (stretch(0.0, 1.0, 9), stretch(1.0, 1.5, 9, BROKEN), stretch(2.0, 3.0, 9))
+    other = (stretch(0.0, 1.0, 9), stretch(1.2, 1.8, 9, BROKEN), stretch(2.0, 3.0, 9))
     polled = Polled((one, other))
     assert polled.first_answer("2") == 1.001
     assert polled.last_answer("2") == 1.8

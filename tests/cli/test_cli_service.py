@@ -268,7 +268,7 @@ def test_what_is_said_of_each_state_of_a_host() -> None:
     ]
     assert told[0]["made_at"] == "1970-01-01T00:01:00+00:00"
     text = shown(lambda console: show_releases(wanted, told, silent, console))
-    assert ["serving", "def", "previous", "no"] == text.splitlines()[2].split()[:4]
+    assert text.splitlines()[2].split()[:4] == ["serving", "def", "previous", "no"]
     assert "has no releases" in shown(lambda console: show_releases(wanted, [], {}, console))
 
 

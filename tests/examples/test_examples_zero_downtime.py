@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
 import shop
+from code_services import needs, tree
 from held_port import HeldPort, held_port, polled, wait_for
 
 from quoracy.code.build import binary_name, build_on_controller
@@ -32,7 +32,7 @@ def judge(held: HeldPort, name: str) -> None:
 
 
 def test_node() -> None:
-    command = (shop.needs("node"), "index.js")
+    command = (needs("node"), "index.js")
     with held_port(command, shop.source("web"), {}) as held:
         judge(held, "web")
 
@@ -44,10 +44,10 @@ def test_python() -> None:
         judge(held, "api")
 
 
-def test_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shop.needs("go")
-    service, code = shop.service("prices"), shop.source("prices")
-    before = shop.tree(code)
+def test_go(tmp_path: Path) -> None:
+    needs("go")
+    service, code = shop.configuration("prices").service, shop.source("prices")
+    before = tree(code)
     built = build_on_controller(
         service,
         scan(code),
@@ -58,7 +58,7 @@ def test_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         log=print,
         timeout=280,
     )
-    assert shop.tree(code) == before
+    assert tree(code) == before
     assert sorted(path.name for path in built.iterdir()) == ["prices", "version.txt"]
     with held_port((f"./{binary_name(service)}",), built, {}) as held:
         judge(held, "prices")

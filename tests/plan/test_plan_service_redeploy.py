@@ -132,8 +132,8 @@ def test_a_broken_release_leaves_the_first_host_as_it_was_and_the_others_untouch
 def test_nothing_is_switched_before_all_is_staged_and_the_first_host_goes_alone() -> None:
     plan = plan_service_redeploy(service(5), world_of(*["old"] * 5).look(), request(5))
     assert [group.title for group in plan.groups] == ["stage", "h1", "h2, h3", "h4, h5"]
-    assert set(names(plan.groups[0])) == {"prepare-service", "stage-release"}
-    assert names(plan.groups[1]) == ["switch-release", "await-service", "prune-releases"]
+    assert set(names(plan.groups[0])) == {"stage-release"}
+    assert names(plan.groups[1]) == ["switch-release", "await-service"]
     assert [group.parallel for group in plan.groups] == [True, False, True, True]
 
 
@@ -182,6 +182,15 @@ def test_a_release_that_has_not_passed_its_gate_is_switched_to_again() -> None:
     assert group.steps[0].previous == "old1"
 
 
+def test_old_releases_go_once_there_are_more_than_wanted() -> None:
+    world = world_of("older")
+    plan = plan_service_redeploy(service(), world.look(), request())
+    assert names(plan.groups[-1])[-1] == "prune-releases"
+    many = service(redeploy={"keep_releases": 20})
+    plan = plan_service_redeploy(many, world.look(), request())
+    assert "prune-releases" not in names(plan.groups[-1])
+
+
 REFUSED = {
     "HostSilent": lambda: HostSilent("it does not answer"),
     "NoSystemd": lambda: ServiceHost(host=machine(systemd=False)).facts(),
@@ -214,4 +223,4 @@ def test_files_that_are_named_are_no_hindrance(settings: dict[str, object]) -> N
     plan = plan_service_redeploy(service(redeploy=settings), facts, request())
     assert [group.title for group in plan.groups] == ["stage", "h1"]
     assert "keep-flat" in names(plan.groups[0])
-    assert names(plan.groups[1])[-2:] == ["clear-flat", "prune-releases"]
+    assert names(plan.groups[1])[-1] == "clear-flat"

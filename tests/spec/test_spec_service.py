@@ -199,7 +199,7 @@ REPLACED = [
     ("shop-2,", "shop-1,", "line 7, column 6: hosts.1.name: the host shop-1 is named twice"),
     ("shop-2.example.org", "192.0.2.10", "hosts.1.address: the address 192.0.2.10 is given tw"),
     ("shop-2.example.org", "300.1.1.1", "hosts.1.address: is neither an IP address nor a DNS"),
-    ("{user: admin}", "{usr: admin}", "column 59: hosts.1.ssh.usr: there is no such key"),
+    ("{user: admin}", "{usr: admin}", "line 7, column 55: hosts.1.ssh.usr: there is no such key"),
     ("{user: admin}", "{key_file: id}", "hosts.1.ssh.key_file: must be an absolute path"),
     ("{user: admin}", "{user: 'a;b'}", "hosts.1.ssh.user: must be a login"),
     ("keep_releases: 3", "keep_releases: 1", "line 9, column 3: redeploy.keep_releases: Input"),
