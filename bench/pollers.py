@@ -89,20 +89,16 @@ class Polled:
         ]
 
     def first_answer(self, release: str) -> float | None:
-        """When a release was first seen in an answer, whatever its status."""
-        return min((one.answered for one in self._of(release)), default=None)
-
-    def last_answer(self, release: str) -> float | None:
-        """When a release was last seen in an answer, whatever its status."""
-        return max((one.ended for one in self._of(release)), default=None)
+        """When code of a release first answered, whatever the status."""
+        answered = (one.answered for one in self.stretches() if one.release == release)
+        return min(answered, default=None)
 
     def exposed_s(self, release: str) -> float:
-        """From its first answer to its last one, on the whole; 0 when it never answered."""
-        first, last = self.first_answer(release), self.last_answer(release)
-        return 0.0 if first is None or last is None else last - first
-
-    def _of(self, release: str) -> list[Stretch]:
-        return [one for one in self.stretches() if release in (one.release, one.asset)]
+        """From the first to the last answer that names a release, code or asset; 0 without one."""
+        seen = [one for one in self.stretches() if release in (one.release, one.asset)]
+        if not seen:
+            return 0.0
+        return max(one.ended for one in seen) - min(one.answered for one in seen)
 
 
 def _gaps(stretches: tuple[Stretch, ...]) -> Iterator[Gap]:

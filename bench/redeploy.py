@@ -18,9 +18,11 @@ from pathlib import Path
 from statistics import median
 
 from bench.ansible_side import install_ansible
-from bench.redeploy_downtime import Downtime, watch_redeployments
+from bench.poller_process import Settings
+from bench.pollers import Polled
+from bench.redeploy_downtime import Bring, watch
 from bench.redeploy_hosts import prepare_hosts, reaches, write_unit
-from bench.redeploy_ours import Quoracy
+from bench.redeploy_ours import PORT, Quoracy
 from bench.redeploy_race import Race
 from bench.redeploy_sides import Ansistrano, Rsync
 from bench.redeploy_times import ANSISTRANO, KEPT, OURS, TYPED, Place, Times
@@ -38,6 +40,7 @@ ROUNDS = 3
 HEADLINE, HEADLINE_ROUNDS = Place(2_000, 0.0), 7
 COMMANDS = 3
 WATCHED = 5
+PORTS = {"rsync": 8081, "rsync-kept": 8082, "ansistrano": 8083}
 BUILD = "cat lib/*/*.js > bundle.js"
 
 
@@ -112,8 +115,7 @@ def _race() -> Iterator[Race]:
 
 
 def _sides(lab: Lab, directory: Path) -> Race:
-    ports = {"rsync": 8081, "rsync-kept": 8082, "ansistrano": 8083}
-    for unit, port in ports.items():
+    for unit, port in PORTS.items():
         base = f"/opt/{unit}"
         at = f"{base}/current" if unit == "ansistrano" else base
         write_unit(lab, lab.hosts[2 if unit == "ansistrano" else 1].name, unit, at, port)
@@ -188,23 +190,36 @@ def _commands(race: Race, sizes: list[int]) -> dict[str, float]:
 
 
 def _downtime(race: Race) -> dict[str, float]:
+    """Under pollers: rsync, and Quoracy with either kind of activation."""
     tree = Tree(race.directory / "tree-downtime", 200)
     tree.make()
-    watched: dict[str, Downtime] = {}
     with reaches(race.lab, race.directory, 0.0) as found:
+
+        def typed(release: str) -> None:
+            tree.release(release)
+            race.typed.deliver(tree, Case.ONE, found[1])
+
+        def ours(release: str) -> None:
+            tree.release(release)
+            race.ours.operate()
+
+        def watched(how: str, bring: Bring, host: int, port: int) -> Polled:
+            settings = Settings(race.lab.hosts[host].address, port)
+            seen = watch(how, bring, settings, times=WATCHED)
+            print(seen, flush=True)
+            return seen.polled
+
+        print("\nfour pollers, each with a connection of its own every 5 ms:")
+        watched(TYPED, typed, 1, PORTS["rsync"])
+        polled = {}
         for activation in ("restart", "socket"):
-            watched[activation] = watch_redeployments(
-                race.ours,
-                tree,
-                found[0],
-                race.lab.hosts[0].address,
-                activation=activation,
-                times=WATCHED,
-            )
-            print(watched[activation], flush=True)
+            race.ours.redeploy["activation"] = activation
+            race.ours.want(tree, found[:1])
+            polled[activation] = watched(f"{OURS}, activation {activation}", ours, 0, PORT)
     return {
-        "failed_requests_activated": watched["socket"].polled.failed,
-        "refused_s": round(watched["restart"].polled.longest_gap_s, 3),
+        "failed_requests_activated": polled["socket"].failed,
+        "refused_s": round(polled["restart"].longest_gap_s, 3),
+        "mixed_answers": sum(len(each.mixed()) for each in polled.values()),
     }
 
 

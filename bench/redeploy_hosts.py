@@ -72,7 +72,7 @@ def prepare_hosts(lab: Lab, numbers: tuple[int, ...]) -> None:
             for package in packages:
                 extract = ("dpkg-deb", "--extract", str(package), str(host.root))
                 run(extract, what=f"installing rsync on {host.name}")
-            lab.shell(host.name, f"useradd --system --user-group {USER}")
+            lab.shell(host.name, f"id -u {USER} >/dev/null || useradd --system --user-group {USER}")
 
 
 def write_unit(lab: Lab, host: str, name: str, directory: str, port: int) -> None:

@@ -18,6 +18,10 @@ need_packages() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
     [ -d /usr/lib/postgresql ] || echo postgresql
     [ -x /usr/bin/swift-proxy-server ] || echo swift-proxy swift-account swift-container swift-object
+    # What the example services are installed and built with (npm 9 or later, Go 1.19 or later).
+    command -v node >/dev/null 2>&1 || echo nodejs
+    command -v npm >/dev/null 2>&1 || echo npm
+    command -v go >/dev/null 2>&1 || [ -x /usr/local/go/bin/go ] || echo golang-go
     command -v memcached >/dev/null 2>&1 || echo memcached
     [ -d /etc/ssl/certs ] && [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 }

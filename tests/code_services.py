@@ -40,7 +40,7 @@ def tree(path: Path) -> dict[str, bytes | str]:
 
 def needs(name: str) -> str:
     """The path of a program, or the test is skipped and says so."""
-    more = f"{Path(sys.executable).parent}:/usr/local/go/bin:/usr/lib/go/bin"
+    more = f"{Path(sys.executable).parent}:/usr/local/go/bin"
     found = shutil.which(name, path=f"{os.environ['PATH']}:{more}")
     if found is None:
         pytest.skip(f"this machine has no {name}")

@@ -25,12 +25,14 @@ class Child:
     Attributes:
         told: What it printed as JSON; empty when it did not get that far.
         last_words: How it ended otherwise, for people.
+        interrupted: Whether Ctrl-C was passed on to it.
     """
 
     exit_code: int
     seconds: float
     told: dict[str, Any]
     last_words: str
+    interrupted: bool = False
 
 
 class Children:
@@ -73,8 +75,8 @@ class Children:
         out, err = process.communicate()
         with self._lock:
             del self._running[name]
-        seconds = round(time.monotonic() - begun, 1)
-        return Child(process.returncode, seconds, _told(out), _last_words(process.returncode, err))
+        seconds, code = round(time.monotonic() - begun, 1), process.returncode
+        return Child(code, seconds, _told(out), _last_words(code, err), self._stopping)
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         with self._lock:

@@ -140,9 +140,11 @@ def _outcome(name: str, ended: Child | None) -> Outcome:
     if ended is None:
         return Outcome(name, "Stopped", "not begun: a stop was asked for", 1)
     told = ended.told
+    # Interrupted by a second Ctrl-C, or by one before it could answer to it, it says nothing more.
+    silent = "Stopped" if ended.interrupted else "Crashed"
     return Outcome(
         name,
-        str(told.get("state") or "Crashed"),
+        str(told.get("state") or silent),
         str(told.get("message") or ended.last_words),
         ended.exit_code,
         ended.seconds,

@@ -43,6 +43,8 @@ _PACKAGE_KEYS = (
     "bundledDependencies",
     "overrides",
 )
+KEPT = 20
+"""Directories of dependencies that stay on the controller, the last used first."""
 _PROJECT_KEYS = ("requires-python", "dependencies")
 
 
@@ -121,8 +123,9 @@ def dependencies(
             next_step="run again",
         )
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    final = store / key
-    with locked(store / f"{key}.lock"):
+    final, lock = store / key, store / f"{key}.lock"
+    with locked(lock):
+        lock.touch()
         if not final.exists():
             for leftover in store.glob(f".{key}.*"):
                 shutil.rmtree(leftover)
@@ -142,6 +145,7 @@ def dependencies(
                 os.sync()
                 made.rename(final)
             sync_directory(store)
+    _forget(store)
     return final
 
 
@@ -197,6 +201,18 @@ def host_command(service: Service, source: Path) -> tuple[str, dict[str, bytes]]
         )
     hashes = "--require-hashes " if any(map(has_hashes, files.values())) else ""
     return f"python -m pip install --no-input {hashes}-r {REQUIREMENTS}", files
+
+
+def _forget(store: Path) -> None:
+    """Remove those that have not been used for longest; hosts have their own copies."""
+    locks = sorted(store.glob("*.lock"), key=lambda lock: lock.stat().st_mtime_ns, reverse=True)
+    for lock in locks[KEPT:]:
+        with locked(lock):
+            made = lock.with_suffix("")
+            if made.is_dir():
+                # Under a name that is taken for unfinished, whatever interrupts the removal.
+                made = made.rename(store / f".{made.name}.forgotten")
+                shutil.rmtree(made)
 
 
 def _counting(service: Service, runtime: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from quoracy.code.shown import Runner
 from quoracy.code.tools import architecture_of, program, tool_environment
 from quoracy.errors import StepFailed
 
-_NPM = ("ci", "--no-audit", "--no-fund", "--ignore-scripts", "--os=linux")
+_NPM = ("ci", "--no-audit", "--no-fund", "--ignore-scripts", "--os=linux", "--libc=glibc")
 UV_FLAGS = ("--only-binary", ":all:", "--link-mode", "copy", "--no-progress")
 
 # As `uv venv --relocatable` writes it: /bin/sh runs the second line, Python reads it as a string. The
@@ -51,11 +52,12 @@ def install_node_modules(one: Installation) -> None:
         StepFailed: npm failed, or a package has to be compiled for the host.
         UsageError: There is no npm.
     """
-    cpu = f"--cpu={architecture_of(one.architecture).npm}"
-    install = (program("npm"), *npm_flags(development=one.development), cpu)
+    cpu = architecture_of(one.architecture).npm
+    install = (program("npm"), *npm_flags(development=one.development), f"--cpu={cpu}")
     one.runner.run(install, "npm ci", one.work, tool_environment())
     modules = one.work / "node_modules"
     modules.mkdir(exist_ok=True)
+    _check_architecture(one, cpu)
     _check_native(one)
     shutil.move(modules, one.into / "node_modules")
 
@@ -94,13 +96,24 @@ def has_hashes(requirements: bytes) -> bool:
     return b"--hash=" in requirements
 
 
+def _check_architecture(one: Installation, cpu: str) -> None:
+    """npm 9 takes `--cpu` without a word and installs what fits the controller (tried with 9.2)."""
+    for name, _, noted in _installed(one.work):
+        wanted = noted.get("cpu", [])
+        if cpu not in wanted and any(not each.startswith("!") for each in wanted):
+            raise StepFailed(
+                f"npm has installed {name}, which is for {', '.join(wanted)} and not for {cpu}",
+                next_step="install npm 10 or later on the controller, or " + ON_HOST,
+            )
+
+
 def _check_native(one: Installation) -> None:
     """What has to be compiled was not: say it here, and not by a service that does not start."""
-    for path, package in _with_scripts(one.work):
-        directory = one.work / path
+    for name, directory, noted in _installed(one.work):
+        if not noted.get("hasInstallScript"):
+            continue
         compiled = (directory / "binding.gyp").exists() and not (directory / "prebuilds").is_dir()
-        name = path.rpartition("node_modules/")[2]
-        if compiled and not package.get("optional"):
+        if compiled and not noted.get("optional"):
             raise StepFailed(
                 f"the package {name} has to be compiled for the host",
                 next_step=f"{ON_HOST}, with npm and a compiler there",
@@ -108,13 +121,12 @@ def _check_native(one: Installation) -> None:
         one.runner.log(f"the install script of {name} is not run; if it must be, {ON_HOST}")
 
 
-def _with_scripts(work: Path) -> list[tuple[str, dict[str, Any]]]:
-    """What npm noted of the installed packages that have install scripts."""
-    noted = work / "node_modules/.package-lock.json"
-    if not noted.exists():
-        return []
-    packages = json.loads(noted.read_bytes())["packages"]
-    return [(path, found) for path, found in packages.items() if found.get("hasInstallScript")]
+def _installed(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Name and directory of each package, and what npm has noted of it."""
+    file = work / "node_modules/.package-lock.json"
+    packages = json.loads(file.read_bytes())["packages"] if file.exists() else {}
+    for path, noted in packages.items():
+        yield path.rpartition("node_modules/")[2], work / path, noted
 
 
 def _move_scripts(packages: Path, into: Path) -> None:

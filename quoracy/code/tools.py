@@ -10,9 +10,8 @@ from pathlib import Path
 
 from quoracy.errors import UsageError
 
-# Ours first: uv comes with the environment that Quoracy is installed in. Then where the archives of
-# go.dev and Debian put what no PATH names.
-_MORE_PLACES = ("/usr/local/go/bin", "/usr/lib/go/bin", "/usr/local/bin")
+# Where go.dev's archive is unpacked, and what a service manager's PATH may lack.
+MORE_PLACES = ("/usr/local/go/bin", "/usr/local/bin")
 _PACKAGES = {
     "npm": "install Node.js with npm (Debian: npm)",
     "go": "install Go (Debian: golang-go)",
@@ -75,5 +74,7 @@ def tool_environment(**more: str) -> dict[str, str]:
 
 
 def _path() -> str:
-    own = str(Path(sys.executable).parent)
-    return os.pathsep.join((os.environ.get("PATH", os.defpath), own, *_MORE_PLACES))
+    own = str(
+        Path(sys.executable).parent
+    )  # uv lies in the environment that Quoracy is installed in
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), own, *MORE_PLACES))

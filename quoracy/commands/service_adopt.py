@@ -22,6 +22,9 @@ from quoracy.commands.service_switch import (
 from quoracy.commands.service_user import as_user
 from quoracy.spec.service import Service, ServiceType
 
+# With what a run that was killed while it made one has left.
+_LINKS = ("current", "previous", "current.quoracy-new", "previous.quoracy-new")
+
 
 def adopt_service(service: Service, release: str, flat: str) -> str:
     """Journal, stop, move shared paths, and switch to the release; `previous` is the flat copy."""
@@ -57,7 +60,7 @@ def release_adopted(service: Service) -> str:
     [ ! -e "{directory}/shared/$name" ] && [ ! -L "{directory}/shared/$name" ] \\
         || mv -T "{directory}/shared/$name" "{directory}/$name"
 done < {journal}/shared""",
-        ("rm", "-f", f"{directory}/current", f"{directory}/previous"),
+        ("rm", "-f", *(f"{directory}/{name}" for name in _LINKS)),
         f"read -r owner mode < {journal}/owner",
         f'chown "$owner" {directory}',
         f'chmod "$mode" {directory}',

@@ -113,7 +113,8 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
     )
     made = scan(tree, ignoring=False)
     script = commands.install_dependencies(service, step.key)
-    chunks = release_stream(tree, made.manifest.entries)
+    arrived = {commands.DEPENDENCIES_SENT: (f"{step.key}\n".encode(), 0o600)}
+    chunks = release_stream(tree, made.manifest.entries, extra=arrived)
     site.push(step.host, script, chunks, what=step.title)
     return f"{len(made.manifest.entries)} files"
 

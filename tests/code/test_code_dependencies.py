@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from code_services import needs, service, tree
 
 from quoracy.code.dependencies import (
+    KEPT,
     dependencies,
     dependency_key,
     host_command,
     install_on_controller,
     python_version,
 )
+from quoracy.code.tools import MORE_PLACES, program
 from quoracy.errors import QuoracyError, StepFailed, UsageError
 from quoracy.spec.service import Service
 
@@ -230,6 +233,42 @@ def test_what_npm_says_of_a_wrong_lock_file_is_shown(tmp_path: Path) -> None:
     assert "in sync" in str(failed.value)
 
 
+def local_package(path: Path, name: str, **more: Any) -> dict[str, Any]:
+    """What a lock file says of a package that lies in an archive beside it: no registry is asked."""
+    package = path / "package"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text(json.dumps({"name": name, "version": "1.0.0", **more}))
+    (package / "binding.gyp").write_text("{}")
+    archive = path / f"{name}.tgz"
+    subprocess.run(("tar", "-czf", archive, "-C", path, "package"), check=True)
+    return {"version": "1.0.0", "resolved": f"file:{archive}", **more}
+
+
+def with_package(code: Path, name: str, noted: dict[str, Any]) -> Path:
+    rewrite(code / "package.json", lambda package: package["dependencies"].update({name: "1.0.0"}))
+    rewrite(
+        code / "package-lock.json",
+        lambda lock: (
+            lock["packages"][""]["dependencies"].update({name: "1.0.0"})
+            or lock["packages"].update({f"node_modules/{name}": noted})
+        ),
+    )
+    return code
+
+
+def test_a_package_that_has_to_be_compiled_is_refused_here(tmp_path: Path) -> None:
+    needs("npm")
+    ran = tmp_path / "ran"
+    script = {"scripts": {"install": f"touch {ran}"}}
+    noted = local_package(tmp_path / "native", "native", **script)
+    noted = {**noted, "hasInstallScript": True}
+    code = with_package(node_code(tmp_path / "web"), "native", noted)
+    with pytest.raises(StepFailed, match="native has to be compiled for the host") as failed:
+        install(NODE, code, tmp_path / "made", NODE_18, "x86_64")
+    assert "dependencies_on to host" in failed.value.next_step
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize(
     ("runtime", "architecture", "version"),
     [("Python 3.11.2", "x86_64", "3.11"), ("Python 3.13.5", "aarch64", "3.13")],
@@ -316,6 +355,21 @@ def test_the_second_host_installs_nothing(tmp_path: Path) -> None:
     assert (made / "lib/python3.11/site-packages/h11").is_dir()
 
 
+def test_the_store_keeps_what_was_used_last(tmp_path: Path) -> None:
+    needs("uv")
+    code, store = python_code(tmp_path / "api"), tmp_path / "store"
+    store.mkdir()
+    for number in range(KEPT):
+        (store / f"{number:016}").mkdir()
+        lock = store / f"{number:016}.lock"
+        lock.touch()
+        os.utime(lock, (1000 + number, 1000 + number))
+    key = dependency_key(PYTHON, code, PYTHON_311, "x86_64")
+    kept(code, store, key)
+    left = {path.name for path in store.iterdir() if path.is_dir()}
+    assert left == {key, *(f"{number:016}" for number in range(1, KEPT))}
+
+
 def test_a_failed_installation_leaves_nothing_under_its_key(tmp_path: Path) -> None:
     needs("uv")
     code = python_code(tmp_path / "api", f"h11==0.16.0 --hash=sha256:{'0' * 64}\n")
@@ -359,3 +413,40 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     code = python_code(tmp_path / "api")
     with pytest.raises(UsageError, match="architecture 'riscv64'"):
         install(PYTHON, code, tmp_path / "made", PYTHON_311, "riscv64")
+
+
+NPM_9 = """#!/bin/sh
+mkdir -p node_modules/fast
+echo '{"packages": {"node_modules/fast": {"version": "1.0.0", "cpu": ["x64"]}}}' \\
+    > node_modules/.package-lock.json
+"""
+
+
+def test_an_npm_that_installs_for_the_controller_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in: npm 9 takes `--cpu` and ignores it."""
+    npm = plant_program(tmp_path / "bin/npm", NPM_9)
+    monkeypatch.setenv("PATH", f"{npm.parent}:{os.environ['PATH']}")
+    code = node_code(tmp_path / "web")
+    install(NODE, code, tmp_path / "one", NODE_18, "x86_64")
+    with pytest.raises(StepFailed, match="has installed fast, which is for x64 and not for arm64"):
+        install(NODE, code, tmp_path / "two", NODE_18, "aarch64")
+
+
+def plant_program(path: Path, content: str) -> Path:
+    path.parent.mkdir()
+    path.write_text(content)
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_that_is_missing_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if any(Path(place, "go").exists() for place in MORE_PLACES):
+        pytest.skip("Go lies where it is found without PATH")
+    with pytest.raises(UsageError, match="the controller has no go") as refused:
+        program("go")
+    assert "golang-go" in refused.value.next_step

@@ -331,7 +331,7 @@ def test_dependencies_are_complete_or_not_there(machine: Machine, tmp_path: Path
     manifest = scan(source, ignoring=False).manifest
     stream = b"".join(release_stream(source, manifest.entries, extra={".sent": (b"1", 0o600)}))
     told = install_dependencies(web(), "k1")
-    machine.fails(told, stream[:2048])
+    machine.fails(told, stream[:1024])
     at = 1
     while machine.run_killed(told, stream, at):
         at += 1
@@ -355,7 +355,9 @@ def test_a_virtual_environment_works_where_it_is_linked(
     machine.run(install_dependencies(service, "k1"), stream)
     machine.staged(service, "r1", tree, dependencies="k1")
     asked = "import mine, sys; print(mine.WHERE, sys.prefix, mine.__cached__)"
-    where, prefix, cached = machine.run(f"/opt/web/releases/r1/.venv/bin/python -c '{asked}'").split()
+    where, prefix, cached = machine.run(
+        f"/opt/web/releases/r1/.venv/bin/python -c '{asked}'"
+    ).split()
     assert where.startswith(prefix) and Path(prefix).resolve() == machine.dir / "deps/k1"
     assert Path(cached).exists()
 

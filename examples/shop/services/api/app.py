@@ -9,7 +9,7 @@ _RELEASE = os.environ.get("RELEASE", "none")
 _VERSION = _VERSION_FILE.read_text().strip()
 
 
-async def application(scope, receive, send):
+async def application(scope, receive, send):  # noqa: ARG001  ASGI's signature
     """Answer one request."""
     status, text = 200, "ok\n"
     if scope["path"] == "/asset.txt":

@@ -5,7 +5,6 @@ import os
 import socket
 
 import uvicorn
-
 from app import application
 
 
@@ -29,7 +28,7 @@ def listener() -> socket.socket:
     """The passed socket is file descriptor 3, for the process that is named (sd_listen_fds(3))."""
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ["LISTEN_FDS"]) > 0:
         return socket.socket(fileno=3)
-    return socket.create_server(("0.0.0.0", int(os.environ.get("PORT", "8000"))))
+    return socket.create_server(("", int(os.environ.get("PORT", "8000"))))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,266 @@
+"""What a host says of a service: asked by a real shell of a directory of the test, and parsed."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_factories import service
+
+from quoracy.facts.manifest import Entry, Manifest
+from quoracy.facts.question import Answer, ask_all, parse_answers
+from quoracy.facts.service import (
+    ReleaseFacts,
+    ServiceHostFacts,
+    UnitFacts,
+    parse_service_host,
+    record_of,
+)
+from quoracy.facts.service_questions import service_questions
+from quoracy.facts.service_state import (
+    UnitState,
+    healthy_question,
+    parse_state,
+    state_question,
+)
+
+MANIFEST = Manifest(
+    (Entry("index.js", "file", False, 3, "ab"), Entry("é\udcff\n", "link", False, 0, "x"))
+)
+SHOWN = """#!/bin/sh
+echo "Id=web.service
+ActiveState=active
+SubState=running
+MainPID=PID
+NRestarts=2
+ControlGroup=
+
+Id=web.socket
+ActiveState=SOCKET
+SubState=dead
+ControlGroup="
+"""
+
+
+class Site:
+    """A host in a directory; it needs no root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.dir = root, root / "opt/web"
+        self.dir.mkdir(parents=True)
+        (root / "bin").mkdir()
+        (root / "etc").mkdir()
+        self.pid, self.socket = 0, "inactive"
+
+    def text(self, text: str) -> str:
+        moved = text.replace("/opt/web", str(self.dir)).replace(
+            "/etc/systemd/system", f"{self.root}/etc"
+        )
+        return moved.replace("/var/www", f"{self.root}/www").replace(
+            "/run/quoracy", f"{self.root}/run"
+        )
+
+    def shell(self, text: str) -> bytes:
+        systemctl = self.root / "bin/systemctl"
+        systemctl.write_text(
+            SHOWN.replace("PID=PID", f"PID={self.pid}").replace("SOCKET", self.socket)
+        )
+        systemctl.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["sh", "-s"],
+            input=self.text(text).encode(),
+            capture_output=True,
+            env=environment,
+            check=True,
+        )
+        return done.stdout.replace(str(self.dir).encode(), b"/opt/web")
+
+    def look(self, source: str = "wanted", **settings: Any) -> ServiceHostFacts:
+        wanted = service(**settings)
+        output = self.shell(ask_all(service_questions(wanted, source)))
+        answers = parse_answers(output, host="h1")
+        return parse_service_host(
+            wanted,
+            {
+                name: Answer(
+                    answer.text.replace(str(self.dir), "/opt/web").replace(
+                        f"{self.root}/www", "/var/www"
+                    ),
+                    answer.exit_code,
+                )
+                for name, answer in answers.items()
+            },
+        )
+
+    def release(self, identity: str, *, source: str = "s", complete: bool = True) -> ReleaseFacts:
+        facts = ReleaseFacts(identity, source, "r", "k1", "v20", 7, "op", 'a note: "é"')
+        own = self.dir / "releases" / identity / ".quoracy"
+        own.mkdir(parents=True)
+        (own / "release.json").write_bytes(record_of(facts))
+        (own / "manifest").write_text(MANIFEST.text)
+        if complete:
+            (own / "complete").touch()
+        return facts
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_an_empty_host(site: Site) -> None:
+    site.dir.rmdir()
+    facts = site.look()
+    assert (facts.layout, facts.current, facts.previous, facts.releases) == ("none", None, None, {})
+    assert (facts.manifest, facts.flat, facts.adopting, facts.port_taken) == (
+        None,
+        (),
+        False,
+        False,
+    )
+    assert facts.unit == UnitFacts("active", "running", 0, 2, "", "", socket=False)
+    assert facts.host.free_bytes["/opt/web"] > 0
+
+
+def test_prepared_and_no_more_is_still_none(site: Site) -> None:
+    for name in ("releases", "shared", "deps", ".quoracy"):
+        (site.dir / name).mkdir()
+    assert site.look().layout == "none"
+
+
+def test_releases_links_and_dependencies(site: Site) -> None:
+    r1, r2 = site.release("r1"), site.release("r2", source="wanted")
+    site.release("r3", complete=False)
+    site.release(".r4.incoming")
+    (site.dir / "releases/r1/.quoracy/healthy").touch()
+    (site.dir / "current").symlink_to("releases/r2")
+    (site.dir / "previous").symlink_to("releases/gone")
+    (site.dir / ".quoracy/adoption").mkdir(parents=True)
+    for key in ("k1", "k2"):
+        (site.dir / "deps" / key).mkdir(parents=True)
+    (site.dir / "deps/k1/.complete").touch()
+    facts = site.look()
+    expected = {"r1": ReleaseFacts(**{**_fields(r1), "healthy": True}), "r2": r2}
+    assert facts.releases == expected
+    assert (facts.layout, facts.current, facts.previous) == ("releases", "r2", None)
+    assert (facts.dependencies, facts.adopting, facts.flat) == (frozenset({"k1"}), True, ())
+
+
+def _fields(facts: ReleaseFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in ReleaseFacts.__slots__}
+
+
+def test_the_manifest_comes_along_only_when_the_source_is_another(site: Site) -> None:
+    site.release("r1", source="s")
+    (site.dir / "current").symlink_to("releases/r1")
+    assert site.look("s").manifest is None
+    assert site.look("other").manifest == MANIFEST
+    assert site.look("").manifest == MANIFEST
+
+
+def test_flat_files_are_listed_whatever_their_names_are(site: Site) -> None:
+    names = ["index.js", ".env", "a\nb", "-n", "sub/x y", "..odd"]
+    for name in [
+        *names,
+        "node_modules/m/a.js",
+        "venv/bin/python",
+        "sub/__pycache__/a.pyc",
+        "releases/r/x",
+    ]:
+        path = site.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (site.dir / "link").symlink_to("nowhere")
+    with open(os.fsencode(site.dir) + b"/\xff", "w"):
+        pass
+    facts = site.look()
+    assert facts.layout == "flat"
+    assert facts.flat == tuple(sorted([*names, "link", "\udcff"]))
+
+
+def test_the_unit_and_where_its_process_works(site: Site) -> None:
+    place = site.dir / "releases/r1"
+    place.mkdir(parents=True)
+    (site.root / "etc/web.service").write_text("x")
+    with subprocess.Popen(["sleep", "100"], cwd=place) as process:
+        site.pid = process.pid
+        unit = site.look().unit
+        process.kill()
+    assert unit == UnitFacts(
+        "active",
+        "running",
+        process.pid,
+        2,
+        "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        "/opt/web/releases/r1",
+        socket=False,
+    )
+    site.socket = "active"
+    assert site.look().unit.socket
+
+
+@pytest.mark.parametrize("listener", ["own", "other", "nobody"])
+def test_a_port_is_taken_when_another_process_listens_there(site: Site, listener: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if listener == "nobody":
+            server.close()
+        site.pid = os.getpid() if listener == "own" else 0
+        assert site.look(app_port=port).port_taken == (listener == "other")
+
+
+def test_static_says_what_nginx_serves(site: Site) -> None:
+    root = site.root / "www/web"
+    root.mkdir(parents=True)
+    assert site.look(service_type="static").web_root == "directory"
+    root.rmdir()
+    root.symlink_to("/opt/web/current/.quoracy/public")
+    assert site.look(service_type="static").web_root == "/opt/web/current/.quoracy/public"
+
+
+def test_a_directory_that_is_reached_through_a_link_is_named_as_in_the_file(site: Site) -> None:
+    real = site.root / "srv"
+    site.dir.rename(real)
+    site.dir.symlink_to(real)
+    (real / "releases/r1").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "100"], cwd=real / "releases/r1") as process:
+        site.pid = process.pid
+        assert site.look().unit.running_in == "/opt/web/releases/r1"
+        process.kill()
+
+
+def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:
+    encoded = base64.b64encode(gzip.compress(b"{}")).decode()
+    site.release("r1")
+    answers = parse_answers(site.shell(ask_all(service_questions(service(), ""))), host="h1")
+    with pytest.raises(Exception, match="not a manifest"):
+        parse_service_host(service(), {**answers, "manifest": Answer(encoded, 0)})
+
+
+def test_the_state_and_the_mark(site: Site) -> None:
+    place = site.dir / "releases/r1"
+    site.release("r1")
+    with subprocess.Popen(["sleep", "100"], cwd=place) as process:
+        site.pid = process.pid
+        wanted = service()
+        state = parse_state(site.shell(state_question(wanted, "/opt/web/releases/r1")))
+        assert state == UnitState("active", "running", process.pid, 2, inside=True)
+        elsewhere = parse_state(site.shell(state_question(wanted, "/opt/web")))
+        assert (elsewhere.inside, elsewhere.works_in) == (False, "/opt/web/releases/r1")
+        mark = place / ".quoracy/healthy"
+        for begin in (
+            UnitState("", "", 1, 2, inside=True),
+            UnitState("", "", process.pid, 1, inside=True),
+        ):
+            site.shell(healthy_question(wanted, "/opt/web/releases/r1", begin))
+            assert not mark.exists()
+        said = site.shell(healthy_question(wanted, "/opt/web/releases/r1", state))
+        assert (parse_state(said), mark.exists()) == (state, True)
+        process.kill()
