@@ -1,5 +1,5 @@
 # Every verb sets up what it needs itself; see README.md.
-.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults
+.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy
 
 PY := .venv/bin/python
 
@@ -32,7 +32,7 @@ lock:
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
-bench: bench-deploy
+bench: bench-deploy bench-redeploy
 
 bench-deploy: install
 	$(PY) -m bench.deploy
@@ -40,3 +40,6 @@ bench-deploy: install
 # An hour: every kill point and every fault, on practice hosts; writes docs/reliability.md.
 bench-faults: install
 	$(PY) -m bench.faults
+
+bench-redeploy: install
+	$(PY) -m bench.redeploy

@@ -16,7 +16,7 @@ STOPPED_S = 120.0
 #: How it says that it may no longer act: a host has seen a higher number, or the lease is another's.
 _TRUE = (
     "a later operation has already acted there",
-    "another operation has taken the cluster over",
+    "another operation has taken over",
 )
 
 

@@ -32,7 +32,7 @@ from bench.site import quoracy
 from quoracy.home import load_home
 from quoracy.lab.lab import Lab
 
-NAME = "bench-redeploy"
+NAME = "benchre"
 FILES = (200, 2_000, 20_000)
 ROUND_TRIPS_MS = (0.0, 20.0)
 ROUNDS = 3

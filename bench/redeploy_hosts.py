@@ -70,8 +70,10 @@ def prepare_hosts(lab: Lab, numbers: tuple[int, ...]) -> None:
         for number in numbers:
             host = lab.hosts[number]
             for package in packages:
-                extract = ("dpkg-deb", "--extract", str(package), str(host.root))
-                run(extract, what=f"installing rsync on {host.name}")
+                files = run(("dpkg-deb", "--fsys-tarfile", str(package)), what="reading a package")
+                # /lib is a link on the hosts, and a directory in older packages.
+                unpack = ("tar", "-x", "--keep-directory-symlink", "-C", str(host.root))
+                run(unpack, what=f"installing rsync on {host.name}", stdin=files)
             lab.shell(host.name, f"id -u {USER} >/dev/null || useradd --system --user-group {USER}")
 
 

@@ -23,7 +23,7 @@ from quoracy.errors import RolledBack
 from quoracy.home import load_home
 from quoracy.lab.lab import Lab
 
-LAB = "bench-hundred"
+LAB = "hundred"
 FILES = 200
 EVERY = 10
 GATE_TIMEOUT_S = 6

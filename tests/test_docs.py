@@ -5,21 +5,28 @@ from __future__ import annotations
 import ast
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from typer import Typer
 from typer.main import get_command
 
 from quoracy import errors
 from quoracy.checks.versions import KNOWN_BAD, SECURITY_FLOORS, UPGRADE_FLOORS
 from quoracy.cli.app import app
+from quoracy.cli.pxdcli import app as pxdcli
+from quoracy.code.ignore import LOCK_FILES
 from quoracy.db.models import Outcome
+from quoracy.effects.service_site import PRIVATE
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.spec.parse import parse_cluster
+from quoracy.spec.parse_service import parse_service
+from quoracy.spec.service import Service
+from quoracy.spec.service_keys import KNOWN
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -29,6 +36,8 @@ PAGES = sorted(
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 OPERATION = (DOCS / "operations" / "etcd-deploy.md").read_text()
 ROLLBACK = (DOCS / "operations" / "operation-rollback.md").read_text()
+REDEPLOY = (DOCS / "operations" / "service-redeploy.md").read_text()
+SERVICE_ROLLBACK = (DOCS / "operations" / "service-rollback.md").read_text()
 MINIMAL = DOCS / "examples" / "cluster-minimal.yaml"
 # Refusals name these operations, and the README says that they do not exist yet.
 NOT_BUILT = {"etcd-scale", "etcd-replace", "etcd-rotate-certs"}
@@ -68,6 +77,40 @@ def test_blocks_of_cluster_yaml_parse(page: Path) -> None:
         assert parsed.kind == "etcd"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_blocks_of_service_config_parse(page: Path) -> None:
+    """A block marked `part` shows some keys only and is read on top of the smallest example."""
+    blocks = re.findall(
+        r"^```yaml service-config\.yml( part)?\n(.*?)^```$", page.read_text(), re.M | re.S
+    )
+    smallest = yaml.safe_load(_blocks(_page("service-config.md"), "yaml service-config.yml")[0])
+    for part, text in blocks:
+        whole = yaml.safe_dump(smallest | yaml.safe_load(text)) if part else text
+        parsed = parse_service(whole, source="deployments/web/service-config.yml", home="/root")
+        assert parsed.warnings == ()
+
+
+def test_every_key_of_a_service_is_documented_with_its_default() -> None:
+    keys = _page("service-config.md").split("\n## Environment")[0]
+    rows = dict(re.findall(r"^\| `([a-z0-9_.\[\]]+)` \| [^|]+ \| ([^|]+) \|", keys, re.M))
+    # The directory's name stands in for it.
+    fields = dict(_fields(Service)) | {"service_name": ""}
+    assert rows.keys() == fields.keys()
+    wrong = {path: rows[path] for path, said in fields.items() if said and said not in rows[path]}
+    assert wrong == {}
+
+
+def test_every_key_that_is_only_known_is_named() -> None:
+    page = _page("service-config.md")
+    assert {key for key in KNOWN if f"`{key}`" not in page} == set()
+
+
+def test_everything_that_is_never_shipped_is_named() -> None:
+    page = _page("service-config.md").split("## .deployignore")[1].split("\n## ")[0]
+    names = {*PRIVATE, *(name.decode() for name in LOCK_FILES)}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def test_every_field_is_documented_with_its_default() -> None:
     rows = dict(
         re.findall(r"^\| `([a-z0-9_.\[\]]+)` \| ([^|]+) \|", _page("cluster-yaml.md"), re.M)
@@ -80,22 +123,51 @@ def test_every_field_is_documented_with_its_default() -> None:
 
 def test_the_tables_of_refusals_hold_every_reason_of_a_verdict_and_no_other() -> None:
     refusals = OPERATION.split("## Refusals and warnings")[1].split("\n## ")[0]
-    assert _in_table(refusals) == set(_reasons(but="etcd_rollback.py"))
+    others = {"etcd_rollback.py", *(file.name for file in _service_files())}
+    assert _in_table(refusals) == set(_reasons(but=others))
     refusals = ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
     assert _in_table(refusals) >= set(_reasons("plan/etcd_rollback.py"))
     assert _in_table(refusals) <= set(_reasons())
 
 
+def test_the_tables_of_services_hold_every_reason_and_no_other() -> None:
+    refusals = REDEPLOY.split("## Refusals")[1].split("\n## ")[0]
+    assert _in_table(refusals) == set(_reasons("plan/service_*.py", but={"service_rollback.py"}))
+    refusals = SERVICE_ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
+    assert _in_table(refusals) >= set(_reasons("plan/service_rollback.py"))
+    assert _in_table(refusals) <= set(_reasons("plan/service_*.py"))
+    hosts = _page("service-troubleshooting.md").split("## A host says no")[1].split("\n## ")[0]
+    assert set(re.findall(r"`([A-Z]\w+)`", hosts)) == set(_reasons("plan/service_*.py"))
+
+
+def test_messages_on_the_page_of_troubles_are_those_of_the_code() -> None:
+    """What stands between the `…` of a message is a piece of some text in the sources."""
+    texts = set(_texts())
+    cells = re.findall(r"^\| (`[^|]+?) \|", _page("service-troubleshooting.md"), re.M)
+    messages = [said for cell in cells for said in re.findall(r"``(.+?)``|`([^`]+)`", cell)]
+    pieces = {piece.strip() for pair in messages for piece in "".join(pair).split("…")} - {""}
+    assert len(pieces) > 50
+    elsewhere = {"address already in use", "EACCES", "Read-only"}
+    answers = {piece for piece in pieces if re.fullmatch(r"status \d+", piece)}
+    unknown = pieces - elsewhere - answers
+    assert {piece for piece in unknown if not any(piece in text for text in texts)} == set()
+
+
 def test_every_outcome_is_explained() -> None:
     outcomes = set(get_args(Outcome))
     assert {one for one in outcomes if f"`{one}`" not in OPERATION} == set()
+    assert {one for one in outcomes if f"`{one}`" not in REDEPLOY} == set()
     assert {one for one in outcomes if f"`{one}`" not in _page("operations/history.md")} == set()
     assert {one for one in outcomes if f"`{one}`" not in _page("glossary.md")} == set()
 
 
-@pytest.mark.parametrize("verb", ["etcd-deploy", "operation-rollback"])
+@pytest.mark.parametrize(
+    "verb", ["etcd-deploy", "operation-rollback", "service-redeploy", "service-rollback"]
+)
 def test_every_option_of_an_operation_is_on_its_page(verb: str) -> None:
-    page, command = _page(f"operations/{verb}.md"), _subcommands(get_command(app))[verb]
+    verbs = _subcommands(get_command(app))
+    ours = {f"service-{name}": one for name, one in _subcommands(verbs["service"]).items()}
+    page, command = _page(f"operations/{verb}.md"), {**verbs, **ours}[verb]
     options = {option for one in command.params for option in one.opts if option.startswith("--")}
     assert {one for one in options - {"--help"} if f"| `{one}` |" not in page} == set()
 
@@ -119,7 +191,9 @@ def test_every_version_rule_is_on_the_page_of_the_operation() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_commands_exist_with_their_options(page: Path) -> None:
-    assert [said for said in _commands(page.read_text()) if not _exists(said)] == []
+    text = page.read_text()
+    assert [said for said in _commands(text, "quoracy") if not _exists(said, app)] == []
+    assert [said for said in _commands(text, "pxdcli") if not _exists(said, pxdcli)] == []
 
 
 def test_every_verb_is_in_the_readme() -> None:
@@ -143,6 +217,22 @@ def test_the_readme_says_what_refusals_name_and_nobody_has_built() -> None:
 def test_a_decision_has_its_headings(decision: Path) -> None:
     headings = re.findall(r"^## (.+)$", decision.read_text(), re.M)
     assert headings == ["Summary", "Motivation", "Goals", "Non-Goals", "Proposal", "Alternatives"]
+
+
+def _service_files() -> list[Path]:
+    return [*(ROOT / "quoracy/plan").glob("service_*.py"), ROOT / "quoracy/checks/service.py"]
+
+
+def _texts() -> Iterator[str]:
+    """Every text in the library's sources; what is filled in splits it."""
+    for file in (ROOT / "quoracy").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def _blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```$", text, re.M | re.S)
 
 
 def _page(name: str) -> str:
@@ -175,7 +265,7 @@ def _anchors(text: str) -> set[str]:
 def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str]]:
     """Path of each field, and its default as the page writes it; empty when it is described in words."""
     for name, field in model.model_fields.items():
-        path = f"{above}{name}"
+        path = f"{above}{field.alias or name}"
         inner = _model_in(field.annotation)
         if inner is None or path != "hosts":
             yield path, _default(field.default, required=field.is_required())
@@ -207,10 +297,10 @@ def _in_table(text: str) -> set[str]:
     return {reason for cell in cells for reason in re.findall(r"`(\w+)`", cell)}
 
 
-def _reasons(files: str = "**/*.py", *, but: str = "") -> Iterator[str]:
+def _reasons(files: str = "**/*.py", *, but: Collection[str] = ()) -> Iterator[str]:
     """First arguments of the functions that make verdicts, wherever they are called."""
     for file in (ROOT / "quoracy").glob(files):
-        for call in ast.walk(ast.parse(file.read_text())) if file.name != but else ():
+        for call in ast.walk(ast.parse(file.read_text())) if file.name not in but else ():
             if (
                 isinstance(call, ast.Call)
                 and isinstance(call.func, ast.Name)
@@ -224,20 +314,20 @@ def _code(folder: str) -> str:
     return "\n".join(file.read_text() for file in sorted((ROOT / folder).rglob("*.py")))
 
 
-def _commands(text: str) -> list[str]:
-    """What follows `quoracy` in code: spans and lines of blocks."""
+def _commands(text: str, program: str) -> list[str]:
+    """What follows the program's name in code: spans and lines of blocks."""
     blocks = re.findall(r"^```[^\n]*\n(.*?)^```$", text, re.M | re.S)
     spans = re.findall(r"`([^`\n]+)`", _prose(text))
     lines = [line for block in blocks for line in block.splitlines()] + spans
     return [
         said[1]
         for line in lines
-        if (said := re.match(r"(?:\$ )?(?:\S*/)?quoracy +([a-z].*)", line))
+        if (said := re.match(rf"(?:\$ )?(?:\S*/)?{program} +([a-z].*)", line))
     ]
 
 
-def _exists(said: str) -> bool:
-    command: Any = get_command(app)
+def _exists(said: str, program: Typer) -> bool:
+    command: Any = get_command(program)
     words = said.split("#")[0].split()
     while words and (inner := _subcommands(command)):
         name = words.pop(0).rstrip(",")

@@ -15,7 +15,6 @@ from rich.table import Column, Table
 from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson
 from quoracy.cli.show import show_json, show_verdicts
-from quoracy.errors import UsageError
 
 cluster_app = typer.Typer(no_args_is_help=True)
 
@@ -27,10 +26,14 @@ def apply(
 ) -> None:
     """Record what is wanted of a cluster. Changes no host."""
     from quoracy.effects.clusters import record_cluster
+    from quoracy.effects.spec_file import read_spec
     from quoracy.plan.etcd_refusals import spec_verdicts
+    from quoracy.spec.document import CLUSTER
     from quoracy.spec.parse import parse_cluster
 
-    cluster = parse_cluster(_text(file), source=str(file), home=os.environ.get("HOME", "~"))
+    cluster = parse_cluster(
+        read_spec(file, CLUSTER), source=str(file), home=os.environ.get("HOME", "~")
+    )
     with home_database() as db:
         applied = record_cluster(db, cluster)
     # What a plan would say of the spec alone; the flag for bad versions is the deploy's.
@@ -104,29 +107,3 @@ def schema() -> None:
     from quoracy.spec.etcd import EtcdCluster
 
     show_json(EtcdCluster.model_json_schema())
-
-
-def _text(file: Path) -> str:
-    """The file's text; of a file that is too large no more is read than tells so."""
-    from quoracy.spec.parse import MAX_BYTES, too_large
-
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be read: {error.strerror}",
-            where=str(file),
-            next_step="name a cluster.yaml that you may read",
-        ) from None
-    if len(content) > MAX_BYTES:
-        raise too_large(str(file))
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"cannot be read: line {line} is not UTF-8 text",
-            where=str(file),
-            next_step="save the file as UTF-8",
-        ) from None

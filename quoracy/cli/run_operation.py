@@ -202,6 +202,7 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     try:
         with call.open_plainly(call.home) as operation, following():
             operation.approve = approver_at_hand() if call.way.asks else None
+            operation.log = lambda line: call.console.print(line, style="dim", markup=False)
             report = operation.run(operation.plan(), asked)
     except QuoracyError as error:
         return _ending_of(error, more)

@@ -96,6 +96,8 @@ def build_release(service: Service, release: str, command: str, timeout_s: int) 
         ("chown", "-R", "-h", "root:root", incoming),
         ("chmod", "-R", "u+rwX,go+rX,go-w", incoming),
         ("rm", "-rf", f"{incoming}/.quoracy"),
+        # The build may have changed any file: no other release is made from this one.
+        f"[ ! -e {aside}/manifest ] || mv -T {aside}/manifest {aside}/manifest-before-build",
         ("mv", "-T", aside, f"{incoming}/.quoracy"),
         *completed(service, release),
     )

@@ -97,6 +97,13 @@ def get_lease(db: Database, cluster: str) -> Lease | None:
     return None if lease is None or lease.holder is None else lease
 
 
+def is_taken_over(db: Database, cluster: str, fence: int) -> bool:
+    """Whether somebody has taken the lease after the holder of that number, and may have let it go."""
+    with db.session() as session:
+        lease = session.get(Lease, cluster)
+    return lease is not None and lease.fence > fence
+
+
 def list_leases(db: Database) -> list[Lease]:
     """Return the lease of every cluster that ever had one, also those that are free, by name."""
     with db.session() as session:

@@ -36,6 +36,10 @@ def _enter_plainly(group: Group, body: Callable[[], None]) -> None:  # noqa: ARG
     body()
 
 
+def _to_nobody(line: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[Facts]):
     """What a look at the hosts found, and when, by a clock that nobody sets."""
@@ -56,6 +60,7 @@ class Operation(ABC, Generic[Facts]):
         subject: What lease, journal and hosts know it by: the cluster's name, or `service:` and a name.
         settle_s: Seconds that the longest of its scripts may go on after its connection broke.
         enter_group: Runs a group; the flow puts a subflow here.
+        log: Shows what builds and hooks say, as it comes.
         approve: Asks somebody after the first member; None when nobody is to be asked.
         seen: What the last look at the hosts found; None once something was changed after it.
     """
@@ -67,6 +72,7 @@ class Operation(ABC, Generic[Facts]):
     db: Database
     dry_run: bool = False
     enter_group: EnterGroup = _enter_plainly
+    log: Callable[[str], None] = _to_nobody
     approve: Approve | None = None
     resolvers: Mapping[str, Resolver] = field(default_factory=lambda: DEFAULT)
     seen: Seen[Facts] | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quoracy.commands.guard import Guard
 from quoracy.effects.operation import Operation
 from quoracy.effects.service_gather import gather_service
-from quoracy.effects.service_site import Code, Log, ServiceSite
+from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.effects.service_steps import apply_service_step
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.operate.run import Leased
@@ -21,10 +21,6 @@ ApplyStep = Callable[[Step, ServiceSite], str]
 AskHosts = Callable[[Service, str, HostPool], ServiceFacts]
 
 
-def _quietly(line: str) -> None:
-    """Nobody watches."""
-
-
 @dataclass(slots=True, kw_only=True)
 class ServiceOperation(Operation[ServiceFacts]):
     """One operation on a service.
@@ -32,7 +28,6 @@ class ServiceOperation(Operation[ServiceFacts]):
     Attributes:
         ask_hosts: Gathers the facts; the flow puts a task here.
         apply_step: Carries out a step; the flow puts a task here.
-        log: Shows the output of builds and hooks as it comes.
         request: What is to run, once the hosts have been asked; None in a rollback.
     """
 
@@ -41,7 +36,6 @@ class ServiceOperation(Operation[ServiceFacts]):
     request: RedeployRequest | None = None
     ask_hosts: AskHosts = gather_service
     apply_step: ApplyStep = apply_service_step
-    log: Log = _quietly
 
     def ask(self) -> ServiceFacts:
         """Ask all hosts."""
@@ -125,7 +119,7 @@ class ServiceWork:
 def settle_seconds(service: Service) -> int:
     """Seconds after which none of the service's scripts goes on any more."""
     wanted = service.redeploy
-    longest = [wanted.stop_timeout + 30, 60]
+    longest = [wanted.stop_timeout + 30, 180]
     if wanted.pre_deploy_hook or wanted.post_deploy_hook:
         longest.append(wanted.hook_timeout)
     if wanted.build_on == "host" or wanted.dependencies_on == "host":

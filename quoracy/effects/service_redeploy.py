@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quoracy.code.dependencies import dependency_key
+from quoracy.code.outputs import outputs
 from quoracy.code.revision import revision_of
 from quoracy.commands.service import read_manifest, verify_release
 from quoracy.db.services import record_service
@@ -18,6 +19,7 @@ from quoracy.effects.operation import open_controller
 from quoracy.effects.project import LoadedService, load_code_service
 from quoracy.effects.service_operation import ServiceOperation, settle_seconds
 from quoracy.effects.service_site import Code, read_code, recipe_of
+from quoracy.errors import UsageError
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.facts.service_state import parse_verified
@@ -81,6 +83,7 @@ class ServiceRedeploy(ServiceOperation):
             dependencies={
                 name: keys[one.runtime, one.host.architecture] for name, one in facts.heard.items()
             },
+            outputs=outputs(self.service) if making != "as it is" else (),
             builds_here=making == "built",
             builds_on_host=making == "built on the host",
             drifted=self._drifted(facts) if self.wanted.verify else frozenset(),
@@ -91,6 +94,12 @@ class ServiceRedeploy(ServiceOperation):
 
     def _drifted(self, facts: ServiceFacts) -> frozenset[str]:
         """Hosts where a file of the current release is not what was shipped."""
+        if self.code.making == "built on the host":
+            raise UsageError(
+                "--verify compares with what was shipped, and a build on the host has changed that",
+                where=self.service.name,
+                next_step="leave --verify out, or build on the controller (redeploy.build_on)",
+            )
         script = verify_release(self.service)
         drifted = set()
         for name, one in facts.heard.items():
@@ -98,7 +107,8 @@ class ServiceRedeploy(ServiceOperation):
                 host, shipped = self.pool[name], read_manifest(self.service, one.current)
                 found = host.run(script, what="verify the release", timeout=VERIFY_S).stdout
                 wanted = host.run(shipped, what="read the manifest", timeout=60.0).stdout
-                if parse_verified(found) != Manifest.parse(wanted.decode()):
+                # A copy of a flat directory has none: what it was made of, nobody knows.
+                if wanted and parse_verified(found) != Manifest.parse(wanted.decode()):
                     drifted.add(name)
         return frozenset(drifted)
 

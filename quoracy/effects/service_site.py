@@ -11,7 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from quoracy.code.build import build_on_controller, builds_on_host, needs_build, unbuilt_tree
+from quoracy.code.build import (
+    build_on_controller,
+    builds_on_host,
+    check_build,
+    needs_build,
+    unbuilt_tree,
+)
 from quoracy.code.scan import Scanned, scan
 from quoracy.commands.service_layout import DEPENDENCY_LINK
 from quoracy.effects.project import LoadedService
@@ -23,6 +29,7 @@ from quoracy.spec.service import Service
 from quoracy.templates.service import render_unit
 
 Log = Callable[[str], None]
+PRIVATE = (".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".netrc", "pip.conf", "uv.toml")
 
 
 Making = Literal["as it is", "built", "built on the host", "built before"]
@@ -52,7 +59,7 @@ class Code:
             StepFailed: It has not been built.
         """
         if self.making != "built":
-            return self.scanned
+            return _shippable(self.scanned)
         if architecture not in self.trees:
             raise StepFailed(f"nothing was built for {architecture}", where=self.service.name)
         return self.trees[architecture]
@@ -71,8 +78,13 @@ class Code:
             timeout=float(self.service.redeploy.build_timeout),
         )
         made = without_shared(self.service, scan(tree, ignoring=False))
-        self.trees[architecture] = made
+        self.trees[architecture] = _shippable(made)
         return f"{len(made.manifest.entries)} files"
+
+
+def _shippable(scanned: Scanned) -> Scanned:
+    """Without what builds read and hosts must not have: registries' tokens."""
+    return Scanned(scanned.source, scanned.manifest.without(PRIVATE))
 
 
 @contextmanager
@@ -93,6 +105,7 @@ def read_code(loaded: LoadedService, *, no_build: bool) -> Iterator[Code]:
                 tree = unbuilt_tree(service, scanned, workspace)
                 scanned = without_shared(service, scan(tree, ignoring=False))
             else:
+                check_build(service, source)
                 making = "built on the host" if builds_on_host(service, source) else "built"
         yield Code(service, source, scanned, making, workspace)
 

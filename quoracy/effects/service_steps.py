@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -16,15 +17,21 @@ from quoracy.db.models import Release
 from quoracy.db.services import record_release
 from quoracy.effects.await_service import await_service
 from quoracy.effects.service_site import Code, ServiceSite
-from quoracy.errors import StepFailed
+from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
 from quoracy.facts.manifest import Manifest, difference
 from quoracy.facts.service import ReleaseFacts, record_of
 from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
 from quoracy.plan.service_redeploy import RedeployRequest
+from quoracy.redact import redact
 from quoracy.templates.service import render_unit
 
 COPY_S = 600.0
+LAST_LINES = 10
+MARGIN_S = 60.0
+"""Added where the script has a limit of its own, which says what did not end."""
+ADOPT_S = 180.0
+"""The original's unit has systemd's own limit of 90 s to stop."""
 
 
 def apply_service_step(step: Step, site: ServiceSite) -> str:
@@ -49,7 +56,7 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
             limit = site.service.redeploy.build_timeout
             command = host_build(site.service, code.source)
             script = service_release.build_release(site.service, step.release, command, limit)
-            return _shown(step, site, script, float(limit))
+            return _shown(step, site, script, limit + MARGIN_S)
         case steps.RunHook():
             return _run_hook(step, site)
         case steps.AwaitService():
@@ -77,9 +84,9 @@ def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
         case steps.SwitchBack(_, release, failed):
             return service_switch.switch_back(service, release, failed), switch
         case steps.AdoptService(_, release, flat):
-            return service_adopt.adopt_service(service, release, flat), switch
+            return service_adopt.adopt_service(service, release, flat), ADOPT_S
         case steps.ReleaseAdopted():
-            return service_adopt.release_adopted(service), switch
+            return service_adopt.release_adopted(service), ADOPT_S
         case steps.ClearFlat():
             return service_flat.clear_flat(service, steps.FLAT), COPY_S
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
@@ -100,7 +107,7 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
     if service.redeploy.dependencies_on == "host":
         command, files = host_command(service, code.source)
         script = commands.install_dependencies_on_host(service, step.key, files, command, limit)
-        return _shown(step, site, script, float(limit))
+        return _shown(step, site, script, limit + MARGIN_S)
     tree = dependencies(
         service,
         code.source,
@@ -215,16 +222,23 @@ def _run_hook(step: steps.RunHook, site: ServiceSite) -> str:
     path = wanted.pre_deploy_hook if step.moment == "before" else wanted.post_deploy_hook
     previous = site.found[step.host].current or ""
     script = service_switch.run_hook(site.service, step.host, step.release, previous, str(path))
-    return _shown(step, site, script, float(wanted.hook_timeout))
+    return _shown(step, site, script, wanted.hook_timeout + MARGIN_S)
 
 
 def _shown(step: Step, site: ServiceSite, script: str, timeout: float) -> str:
-    """Run a changing script and show its output as it comes."""
-    lines = 0
-    for line in site.stream(step.host, script, what=step.title, timeout=timeout):
-        site.log(f"{step.host}: {line}")
-        lines += 1
-    return f"{lines} lines of output" if lines else ""
+    """Run a changing script and show its output as it comes; what it said last is in its error."""
+    count, last = 0, deque[str](maxlen=LAST_LINES)
+    try:
+        for line in site.stream(step.host, script, what=step.title, timeout=timeout):
+            site.log(f"{step.host}: {redact(line)}")
+            last.append(redact(line))
+            count += 1
+    except (CommandFailed, CommandTimeout) as error:
+        said = "".join(f"\n    {line}" for line in last) or " nothing"
+        raise StepFailed(
+            f"{error.what}; it said:{said}", where=step.host, next_step=error.next_step
+        ) from error
+    return f"{count} lines of output" if count else ""
 
 
 def _await(step: steps.AwaitService, site: ServiceSite) -> str:

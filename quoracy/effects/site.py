@@ -152,7 +152,7 @@ def _raise_refusal(guard: Guard, host: str, exit_code: int, what: str) -> None:
         raise LeaseHeld(
             reasons[exit_code],
             where=host,
-            next_step=f"see `quoracy status {guard.cluster}`, and run again when it has ended",
+            next_step=f"see `quoracy lease show {guard.cluster}`, and run again when it has ended",
         )
 
 

@@ -253,9 +253,9 @@ def _require_same(rest: tuple[Group, ...], found: Plan) -> None:
     if stops:
         said = "; ".join(f"{v.where + ': ' if v.where else ''}{v.message}" for v in stops)
         raise PlanChanged(
-            f"the cluster is not as it was when the plan was shown: {said}",
+            f"it is not as it was when the plan was shown: {said}",
             where=found.cluster,
-            next_step=stops[0].next_step or "look at `quoracy status`, then run again",
+            next_step=stops[0].next_step or "run the same command again, which looks anew",
         )
     shown = Plan(found.operation, found.cluster, found.kind, "", groups=rest)
     before, after = remaining_actions(shown), remaining_actions(found)
@@ -267,5 +267,5 @@ def _require_same(rest: tuple[Group, ...], found: Plan) -> None:
             + (f"; new: {', '.join(new)}" if new else "")
             + (f"; gone: {', '.join(gone)}" if gone else ""),
             where=found.cluster,
-            next_step="look at `quoracy plan` and run again",
+            next_step="run the same command again, which looks and plans anew",
         )

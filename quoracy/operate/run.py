@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from quoracy.db.heartbeat import Heartbeat
 from quoracy.db.holder import this_process
-from quoracy.db.lease import get_lease, release_lease, take_lease
+from quoracy.db.lease import is_taken_over, release_lease, take_lease
 from quoracy.db.models import Outcome
 from quoracy.db.operations import (
     NewOperation,
@@ -149,10 +149,13 @@ def _end_interrupted(db: Database, cluster: str, successor: str) -> None:
 def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Report:
     """Carry out the plan, with every step in the journal."""
     journal = Journal(db, operation.operation_id)
+    taken = False
     try:
         carry_out(plan, work, journal)
     except QuoracyError as error:
-        taken = operation.beats.lost and get_lease(db, plan.cluster) is not None
+        # Asked anew: who was stopped for two minutes has not noticed it by a beat yet.
+        with _noted(error):
+            taken = is_taken_over(db, plan.cluster, operation.fence)
         if taken and not isinstance(error, LeaseHeld):
             raise _taken_over(plan, error) from error
         for note in dict.fromkeys((*journal.unwritten, *operation.beats.trouble)):
@@ -165,7 +168,7 @@ def apply_plan(db: Database, plan: Plan, work: Work, operation: Leased) -> Repor
 def _taken_over(plan: Plan, error: QuoracyError) -> LeaseHeld:
     """Whatever went wrong, it is not this operation's to put right any more."""
     return LeaseHeld(
-        f"another operation has taken the cluster over; this one ended with: {error.what}",
+        f"another operation has taken over; this one ended with: {error.what}",
         where=plan.cluster,
         next_step=f"see `quoracy history {plan.cluster}`; the other one goes on from the hosts",
     )

@@ -17,6 +17,7 @@ from quoracy.plan.plan import Change, Group, Plan, Step
 from quoracy.plan.service_refusals import refuse_service
 from quoracy.plan.service_steps import (
     FLAT,
+    HOOK_AFTER,
     AdoptService,
     AwaitService,
     BuildHere,
@@ -43,6 +44,7 @@ class RedeployRequest:
         source: Digest of the code's manifest.
         recipe: Digest of how it is made and run.
         paths: The code's paths.
+        outputs: What a build makes of it: such files in a flat directory need not be named.
         bytes: Size of the code.
         dependencies: Key of the dependencies on each host; "" when there are none.
         builds_here: Whether a tree is made on the controller before it is shipped.
@@ -61,6 +63,7 @@ class RedeployRequest:
     builds_here: bool = False
     builds_on_host: bool = False
     drifted: frozenset[str] = frozenset()
+    outputs: tuple[str, ...] = ()
     forced: bool = False
     token: str = ""
     note: str = ""
@@ -95,7 +98,7 @@ def plan_service_redeploy(service: Service, facts: ServiceFacts, request: Redepl
             service,
             facts,
             lambda name: _switch(service, name, facts.heard[name], request),
-            kept_after=RunHook.name if service.redeploy.post_deploy_hook else AwaitService.name,
+            kept_after=HOOK_AFTER if service.redeploy.post_deploy_hook else AwaitService.name,
         ),
         *_clean(service, facts, request),
     )

@@ -124,6 +124,6 @@ def _is_named(service: Service, path: str, request: RedeployRequest) -> bool:
     wanted = service.redeploy
     return (
         path in request.paths
-        or any(within(path, one) for one in wanted.shared)
+        or any(within(path, one) for one in (*wanted.shared, *request.outputs))
         or any(within(path, one) or fnmatchcase(path, one) for one in wanted.leave_behind)
     )

@@ -27,6 +27,8 @@ def plan_service_rollback(
             release that served before is another one.
     """
     verdicts = refuse_hosts(service, facts)
+    if not to and not chosen:
+        verdicts += _differing(facts)
     targets = {}
     for name, found in facts.heard.items():
         targets[name], problem = target_of(name, found, chosen.get(name, to))
@@ -55,6 +57,24 @@ def plan_service_rollback(
         ),
         groups=groups,
     )
+
+
+def _differing(facts: ServiceFacts) -> list[Verdict]:
+    """After a batch that failed, "before" means something else on each host."""
+    current = {
+        (one.source, one.recipe) if (one := found.releases.get(found.current or "")) else None
+        for found in facts.heard.values()
+    }
+    if len(current) < 2:
+        return []
+    running = ", ".join(f"{name}: {found.current}" for name, found in facts.heard.items())
+    return [
+        failed(
+            "ReleasesDiffer",
+            f"the hosts run different releases ({running})",
+            next_step="name the one that is wanted with --to",
+        )
+    ]
 
 
 def target_of(name: str, found: ServiceHostFacts, to: str) -> tuple[str, Verdict | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from quoracy.plan.plan import Step
 
+HOOK_AFTER = "run-hook-after"
 FLAT = "flat"
 """Release that holds a copy of the flat directory that a service was adopted from."""
 
@@ -113,11 +114,15 @@ class RunHook:
         moment: "before" or "after" the switch.
     """
 
-    name: ClassVar = "run-hook"
     host: str
     release: str
-    moment: str
+    moment: Literal["before", "after"]
     undo: tuple[Step, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """With the moment: only the later one proves the release."""
+        return f"run-hook-{self.moment}"
 
     @property
     def title(self) -> str:

@@ -31,7 +31,7 @@ MAX_PATHS = 200
 
 
 class ServiceType(StrEnum):
-    """What a service is made of; the last two carry no code of the user's."""
+    """What a service is made of; the last three carry no code of the user's."""
 
     NODEJS = "nodejs"
     PYTHON = "python"
@@ -39,9 +39,10 @@ class ServiceType(StrEnum):
     STATIC = "static"
     DATABASE = "database"
     TOR_PROXY = "tor-proxy"
+    SIGNAL_API = "signal-api"
 
 
-INFRASTRUCTURE = frozenset({ServiceType.DATABASE, ServiceType.TOR_PROXY})
+INFRASTRUCTURE = frozenset({ServiceType.DATABASE, ServiceType.TOR_PROXY, ServiceType.SIGNAL_API})
 
 
 class ServiceHost(Model):

@@ -9,7 +9,6 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from quoracy.errors import UsageError
 from quoracy.spec.service import Service, ServiceType
 
 PRIVILEGED_PORTS = 1024
@@ -37,11 +36,7 @@ class UnitFiles:
 
 
 def render_unit(service: Service, release: str = "") -> UnitFiles:
-    """The unit files of a release; without one, RELEASE is left out of the environment.
-
-    Raises:
-        UsageError: A value of the environment cannot be said to systemd.
-    """
+    """The unit files of a release; without one, RELEASE is left out of the environment."""
     environment = _environment(service, release)
     if service.type is ServiceType.STATIC:
         return UnitFiles("", None, environment)
@@ -141,12 +136,6 @@ def _environment(service: Service, release: str) -> bytes:
 
 def _assignment(name: str, value: str | int | bool) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text.replace("\t", "")):
-        raise UsageError(
-            "holds a line break or another control character, which systemd does not take",
-            where=f"container_env.{name}",
-            next_step="put it into a file under redeploy.shared, and let the service read that",
-        )
     quoted = _QUOTED_IN_ENVIRONMENT.sub(r"\\\1", text)
     return f'{name}="{quoted}"'
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from quoracy.code.scan import scan
 from quoracy.code.stream import deleted_list, release_stream
+from quoracy.commands.service import prepare_service
 from quoracy.commands.service_release import release_files, stage_release
 from quoracy.facts.manifest import Manifest, difference
 from quoracy.facts.service import ReleaseFacts, record_of
@@ -31,9 +32,12 @@ case "$*" in
     enable*) for d in multi-user sockets; do mkdir -p ROOT/etc/$d.target.wants; : > ROOT/etc/$d.target.wants/$last; done ;;
 esac
 """
+# fmt: off
 WRAPPED = (
-    "base64 cat chmod chown cp find head install ln mkdir mv rm rmdir sed sort stat sync systemctl tar xargs"
-).split()
+    "base64", "cat", "chmod", "chown", "cp", "find", "head", "install", "ln", "mkdir", "mv", "rm", "rmdir",
+    "sed", "sort", "stat", "sync", "systemctl", "tar", "xargs",
+)
+# fmt: on
 # `kill -9 0` ends its whole process group: the script and all that it has started.
 WRAPPER = """#!/bin/sh
 until /bin/mkdir ROOT/counting 2>/dev/null; do sleep 0.01; done
@@ -165,3 +169,38 @@ class Machine:
         told = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
         return [line for line in told if not line.startswith(("show", "is-active"))]
+
+
+def stage(machine: Machine, service: Service, tree: Path, *releases: str) -> None:
+    machine.run(prepare_service(service))
+    for release in releases:
+        machine.staged(service, release, tree)
+
+
+def links(machine: Machine) -> dict[str, str]:
+    names = ("current", "previous", ".quoracy/older")
+    return {
+        name: str((machine.dir / name).readlink())[9:]
+        for name in names
+        if (machine.dir / name).is_symlink()
+    }
+
+
+def listing(directory: Path) -> dict[str, str]:
+    """What lies below, with owner and mode, but for what is ours."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if name.split("/")[0] not in (
+            "releases",
+            "shared",
+            "deps",
+            ".quoracy",
+            "current",
+            "previous",
+        ):
+            content = (
+                str(path.readlink()) if path.is_symlink() else path.is_file() and path.read_text()
+            )
+            found[name] = f"{path.owner()} {path.lstat().st_mode:o} {content}"
+    return found

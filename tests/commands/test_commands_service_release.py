@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,12 @@ from service_machine import USER, Machine, web
 
 from quoracy.code.scan import scan
 from quoracy.code.stream import release_stream
-from quoracy.commands.service import install_dependencies, prepare_service, verify_release
+from quoracy.commands.service import (
+    install_dependencies,
+    prepare_service,
+    read_manifest,
+    verify_release,
+)
 from quoracy.commands.service_release import build_release, stage_release
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.service_state import parse_verified
@@ -23,13 +26,9 @@ WEIRD = ("-n", "a b", "new\nline", "'\"$(id)", "é", "*", "sub/-rf")
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    root = Path(tempfile.mkdtemp(prefix="quoracy-", dir="/var/tmp"))
-    root.chmod(0o755)
-    machine = Machine(root)
+def machine(machine: Machine) -> Machine:
     machine.run(prepare_service(web()))
-    yield machine
-    shutil.rmtree(root)
+    return machine
 
 
 @pytest.fixture
@@ -114,20 +113,19 @@ def test_unchanged_files_share_their_inode_unless_they_are_copied(
 @pytest.mark.parametrize("copy", [False, True])
 def test_names_may_hold_anything(machine: Machine, tree: Path, copy: bool) -> None:
     write(tree, dict.fromkeys(WEIRD, "x"))
-    weird = os.fsencode(tree) + b"/\xff\xfe"
-    with open(weird, "w") as file:
-        file.write("bytes")
+    weird = os.fsdecode(b"\xff\xfe")
+    (tree / weird).write_text("bytes")
     first = machine.staged(web(), "r1", tree)
     write(tree, dict.fromkeys(WEIRD[1:], "changed"))
     (tree / "-n").unlink()
-    os.unlink(weird)
+    (tree / weird).unlink()
     second = machine.staged(web(), "r2", tree, "r1", copy=copy)
     assert {name: content for name, content in found(second).items() if name in WEIRD} == (
         dict.fromkeys(WEIRD[1:], "changed")
     )
     assert all((first / name).read_text() == "x" for name in WEIRD)
-    assert os.path.exists(os.fsencode(first) + b"/\xff\xfe")
-    assert not os.path.exists(os.fsencode(second) + b"/\xff\xfe")
+    assert (first / weird).exists()
+    assert not (second / weird).exists()
 
 
 def test_files_directories_and_links_may_take_each_others_place(
@@ -276,6 +274,8 @@ def test_a_build_runs_as_the_service_and_leaves_roots_files(machine: Machine, tr
         "run.sh",
     }
     machine.run(build_release(web(), "r1", "exit 3", 20))
+    assert Manifest.parse(machine.run(read_manifest(web(), "r0"))) == scan(tree).manifest
+    assert machine.run(read_manifest(web(), "r1")) == ""
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,8 @@ def test_a_virtual_environment_works_where_it_is_linked(
     where, prefix, cached = machine.run(
         f"/opt/web/releases/r1/.venv/bin/python -c '{asked}'"
     ).split()
-    assert where.startswith(prefix) and Path(prefix).resolve() == machine.dir / "deps/k1"
+    assert where.startswith(prefix)
+    assert Path(prefix).resolve() == machine.dir / "deps/k1"
     assert Path(cached).exists()
 
 

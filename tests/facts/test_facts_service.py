@@ -7,6 +7,8 @@ import gzip
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +41,23 @@ ActiveState=active
 SubState=running
 MainPID=PID
 NRestarts=2
-ControlGroup=
-
+ControlGroup="
+case "$*" in *web.socket) echo "
 Id=web.socket
 ActiveState=SOCKET
 SubState=dead
-ControlGroup="
+ControlGroup=" ;; esac
 """
+
+
+@contextmanager
+def working_in(place: Path) -> Iterator[int]:
+    """A process there; its ID."""
+    with subprocess.Popen(["sleep", "100"], cwd=place) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
 class Site:
@@ -178,8 +190,7 @@ def test_flat_files_are_listed_whatever_their_names_are(site: Site) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (site.dir / "link").symlink_to("nowhere")
-    with open(os.fsencode(site.dir) + b"/\xff", "w"):
-        pass
+    Path(os.fsdecode(os.fsencode(site.dir) + b"/\xff")).touch()
     facts = site.look()
     assert facts.layout == "flat"
     assert facts.flat == tuple(sorted([*names, "link", "\udcff"]))
@@ -189,14 +200,12 @@ def test_the_unit_and_where_its_process_works(site: Site) -> None:
     place = site.dir / "releases/r1"
     place.mkdir(parents=True)
     (site.root / "etc/web.service").write_text("x")
-    with subprocess.Popen(["sleep", "100"], cwd=place) as process:
-        site.pid = process.pid
+    with working_in(place) as site.pid:
         unit = site.look().unit
-        process.kill()
     assert unit == UnitFacts(
         "active",
         "running",
-        process.pid,
+        site.pid,
         2,
         "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
         "/opt/web/releases/r1",
@@ -230,10 +239,8 @@ def test_a_directory_that_is_reached_through_a_link_is_named_as_in_the_file(site
     site.dir.rename(real)
     site.dir.symlink_to(real)
     (real / "releases/r1").mkdir(parents=True)
-    with subprocess.Popen(["sleep", "100"], cwd=real / "releases/r1") as process:
-        site.pid = process.pid
+    with working_in(real / "releases/r1") as site.pid:
         assert site.look().unit.running_in == "/opt/web/releases/r1"
-        process.kill()
 
 
 def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:
@@ -247,20 +254,18 @@ def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:
 def test_the_state_and_the_mark(site: Site) -> None:
     place = site.dir / "releases/r1"
     site.release("r1")
-    with subprocess.Popen(["sleep", "100"], cwd=place) as process:
-        site.pid = process.pid
+    with working_in(place) as site.pid:
         wanted = service()
         state = parse_state(site.shell(state_question(wanted, "/opt/web/releases/r1")))
-        assert state == UnitState("active", "running", process.pid, 2, inside=True)
+        assert state == UnitState("active", "running", site.pid, 2, inside=True)
         elsewhere = parse_state(site.shell(state_question(wanted, "/opt/web")))
         assert (elsewhere.inside, elsewhere.works_in) == (False, "/opt/web/releases/r1")
         mark = place / ".quoracy/healthy"
         for begin in (
             UnitState("", "", 1, 2, inside=True),
-            UnitState("", "", process.pid, 1, inside=True),
+            UnitState("", "", site.pid, 1, inside=True),
         ):
             site.shell(healthy_question(wanted, "/opt/web/releases/r1", begin))
             assert not mark.exists()
         said = site.shell(healthy_question(wanted, "/opt/web/releases/r1", state))
         assert (parse_state(said), mark.exists()) == (state, True)
-        process.kill()

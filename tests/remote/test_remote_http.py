@@ -17,7 +17,9 @@ from quoracy.remote.ssh import SshHost
 
 
 @contextmanager
-def served(answer: bytes, *, then: Callable[[], None] = lambda: None) -> Iterator[tuple[int, list[bytes]]]:
+def served(
+    answer: bytes, *, then: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, list[bytes]]]:
     """A server that says the same to every request, and remembers them."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -104,7 +106,9 @@ def test_a_server_that_drips_has_no_more_time(host: SshHost) -> None:
     assert answer == HttpAnswer(0, b"", "no answer within 0.5 s")
 
 
-@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+@pytest.mark.parametrize(
+    "said", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"]
+)
 def test_what_is_no_http_is_a_problem(host: SshHost, said: bytes) -> None:
     with served(said) as (port, _):
         answer = host.http_get(port, "/", timeout=2)

@@ -81,7 +81,7 @@ def test_a_hook_that_hangs_is_ended(good: Shop) -> None:
     good.set("web", pre_deploy_hook="scripts/hangs.sh", hook_timeout=2)
     with pytest.raises(QuoracyError):
         good.redeploy("web")
-    assert good.shell("pgrep -f 'sleep 600' || echo none") == "none\n"
+    assert good.shell("pgrep -x sleep || echo none") == "none\n"
     good.file("web", "scripts/hangs.sh").unlink()
 
 

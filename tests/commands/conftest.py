@@ -1,0 +1,19 @@
+"""A host for the scripts of a service."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service_machine import Machine
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    root = Path(tempfile.mkdtemp(prefix="quoracy-", dir="/var/tmp"))
+    root.chmod(0o755)
+    yield Machine(root)
+    shutil.rmtree(root)

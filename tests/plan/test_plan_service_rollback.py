@@ -1,0 +1,79 @@
+"""What service-rollback plans: which release, on which hosts, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from service_factories import ServiceHost, ServiceWorld, release, running_host, service
+
+from quoracy.plan.plan import Plan
+from quoracy.plan.service_rollback import plan_service_rollback
+
+
+def plan_of(*hosts: ServiceHost, to: str = "", chosen: dict[str, str] | None = None) -> Plan:
+    world = ServiceWorld({f"h{number}": host for number, host in enumerate(hosts, 1)})
+    return plan_service_rollback(service(len(hosts)), world.look(), to, chosen or {})
+
+
+def host() -> ServiceHost:
+    return running_host("new1", "new", {"a1": "first", "b2": "second"})
+
+
+def reasons(plan: Plan) -> list[str]:
+    return [one.reason for one in plan.verdicts if one.stops]
+
+
+def switched(plan: Plan) -> dict[str, str]:
+    return {s.host: s.release for _, s in plan.steps if s.name == "switch-release"}  # type: ignore[attr-defined]
+
+
+def test_the_release_that_served_before_serves_again_and_the_gate_is_asked() -> None:
+    plan = plan_of(host(), host(), host())
+    assert [group.title for group in plan.groups] == ["h1", "h2, h3"]
+    assert switched(plan) == dict.fromkeys(("h1", "h2", "h3"), "b2")
+    first = plan.groups[0]
+    assert [step.name for step in first.steps] == ["switch-release", "await-service"]
+    assert [step.name for step in first.steps[0].undo] == ["switch-back", "await-service"]
+
+
+def test_a_release_is_named_by_the_beginning_of_its_id() -> None:
+    assert switched(plan_of(host(), to="a")) == {"h1": "a1"}
+
+
+def test_the_one_that_runs_already_is_left_alone() -> None:
+    plan = plan_of(host(), to="new1")
+    assert (plan.kind, plan.groups) == ("nothing", ())
+
+
+def test_what_was_chosen_before_anything_was_switched_stays_chosen() -> None:
+    done = running_host("b2", "second", {"new1": "new"})
+    plan = plan_of(done, host(), chosen={"h1": "b2", "h2": "b2"})
+    assert switched(plan) == {"h2": "b2"}
+
+
+def test_hosts_of_different_releases_need_a_name() -> None:
+    plan = plan_of(host(), running_host("b2", "second", {"a1": "first"}))
+    assert reasons(plan) == ["ReleasesDiffer"]
+    assert switched(plan_of(host(), running_host("b2", "second", {"a1": "first"}), to="a1")) == {
+        "h1": "a1",
+        "h2": "a1",
+    }
+
+
+@pytest.mark.parametrize("to", ["zz", ""])
+def test_a_release_that_is_not_there_is_refused_with_those_that_are(to: str) -> None:
+    alone = running_host("new1", "new")
+    plan = plan_of(alone, to=to)
+    assert reasons(plan) == ["ReleaseMissing"]
+    assert "new1" in plan.verdicts[0].next_step
+
+
+def test_an_unclear_beginning_is_refused() -> None:
+    two = running_host("new1", "new", {"new2": "other"})
+    assert reasons(plan_of(two, to="new")) == ["ReleaseMissing"]
+
+
+def test_without_a_link_to_it_the_newest_healthy_one_before_is_taken() -> None:
+    one = host()
+    one.previous = None
+    one.releases["b2"] = release("b2", "second", created_s=2, healthy=False)
+    assert switched(plan_of(one)) == {"h1": "a1"}

@@ -1,0 +1,200 @@
+"""The process that redeploys is killed (SIGKILL) at each step; the same command again converges."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from services.redeploy_process import begin, ended, killed
+from services.shop import PORTS, Shop
+
+from quoracy.errors import RolledBack
+
+pytestmark = pytest.mark.lab
+
+QUICK = {"health_check_stable": 1, "stop_timeout": 2, "keep_releases": 2, "batch": 1}
+POINTS = [
+    ("stage-release", 1, "before"),
+    ("stage-release", 1, "during"),
+    ("stage-release", 2, "after"),
+    ("run-hook-before", 1, "during"),
+    ("run-hook-before", 2, "after"),
+    ("switch-release", 1, "during"),
+    ("switch-release", 1, "after"),
+    ("switch-release", 2, "during"),
+    ("await-service", 1, "during"),
+    ("await-service", 1, "after"),
+    ("await-service", 2, "during"),
+    ("run-hook-after", 1, "during"),
+    ("run-hook-after", 2, "after"),
+    ("prune-releases", 1, "during"),
+    ("prune-releases", 2, "after"),
+]
+VERSIONS = count(1)
+BETWEEN_STOP_AND_START_S = 20
+
+
+def served(shop: Shop, host: int) -> str:
+    """The version that a host answers with; nobody listens between stop and start."""
+    deadline = time.monotonic() + BETWEEN_STOP_AND_START_S
+    while True:
+        try:
+            body = shop.ask("web", "/asset.txt", host)
+        except (ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return body.split("version=")[1].strip()
+
+
+def require_whole(shop: Shop, version: str, hosts: tuple[int, ...] = (1, 2)) -> None:
+    """The version serves from the current release on each host, and nothing half done lies about."""
+    for host in hosts:
+        facts = shop.facts("web", host)
+        assert facts.current is not None
+        assert facts.releases[facts.current].healthy
+        assert facts.unit.running_in == f"/opt/web/releases/{facts.current}"
+        assert shop.ask("web", host=host) == f"web release={facts.current} version={version}\n"
+        assert not left_over(shop, host)
+
+
+def left_over(shop: Shop, host: int = 1, name: str = "web") -> str:
+    """What was begun on a host and not ended; temporary names of links and units as well."""
+    return shop.shell(
+        f"ls -d /opt/{name}/releases/.?*.incoming* /opt/{name}/deps/.?*.incoming "
+        f"/opt/{name}/*.quoracy-new /etc/systemd/system/{name}*.quoracy-new 2>/dev/null || :",
+        host,
+    )
+
+
+@pytest.fixture(scope="module", params=[None, "socket"], ids=["restart", "socket"])
+def web(request: pytest.FixtureRequest, shop: Shop) -> Shop:
+    """The service on two hosts, with both hooks."""
+    shop.raze()
+    shop.set("web", hosts=(1, 2), activation=request.param, **QUICK)
+    shop.file("web", "large.bin").write_bytes(b"0" * 30_000_000)
+    shop.version("web", "begun")
+    assert shop.redeploy("web").outcome == "done"
+    return shop
+
+
+@pytest.fixture
+def versions(web: Shop) -> tuple[str, str]:
+    """The version that serves, and another one that is wanted, in files large enough to be cut off."""
+    old, new = served(web, 1), f"v{next(VERSIONS)}"
+    web.version("web", new)
+    web.file("web", "large.bin").write_bytes(new.encode() * 5_000_000)
+    return old, new
+
+
+@pytest.mark.parametrize(("step", "number", "when"), POINTS)
+def test_killed_it_converges(
+    web: Shop, versions: tuple[str, str], step: str, number: int, when: str
+) -> None:
+    old, new = versions
+    killed(web, "web", step, number, when)
+    assert {served(web, 1), served(web, 2)} <= {old, new}
+    # Killed after its last switch, all may have been done.
+    last = (step, number) in (("run-hook-after", 2), ("prune-releases", 2))
+    assert web.redeploy("web").outcome in (("done", "nothing_to_do") if last else ("done",))
+    require_whole(web, new)
+    assert web.redeploy("web").outcome == "nothing_to_do"
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_killed_while_it_puts_back_it_converges(
+    web: Shop, versions: tuple[str, str], when: str
+) -> None:
+    """The release does not start: after the kill the same command rolls back, and mended it serves."""
+    old, new = versions
+    code = web.file("web", "index.js").read_text()
+    web.file("web", "index.js").write_text("process.exit(1);\n")
+    web.set("web", hosts=(1, 2), health_check_timeout=3)
+    try:
+        killed(web, "web", "switch-back", 1, when)
+        with pytest.raises(RolledBack):
+            web.redeploy("web")
+    finally:
+        web.file("web", "index.js").write_text(code)
+    assert (served(web, 1), served(web, 2)) == (old, old)
+    assert web.redeploy("web").outcome == "done"
+    require_whole(web, new)
+
+
+def test_killed_again_and_again_it_converges(web: Shop, versions: tuple[str, str]) -> None:
+    old, new = versions
+    for step, number in (("stage-release", 2), ("switch-release", 1), ("await-service", 2)):
+        killed(web, "web", step, number, "during")
+        assert {served(web, 1), served(web, 2)} <= {old, new}
+    assert web.redeploy("web").outcome == "done"
+    require_whole(web, new)
+
+
+@pytest.fixture
+def bare(shop: Shop) -> Iterator[Shop]:
+    """Hosts that nothing was ever brought to."""
+    shop.raze()
+    yield shop
+    shop.raze()
+
+
+@pytest.mark.parametrize(
+    ("step", "when"),
+    [
+        ("prepare-service", "during"),
+        ("stage-release", "after"),
+        ("switch-release", "during"),
+        ("await-service", "during"),
+    ],
+)
+def test_killed_the_first_time_it_converges(bare: Shop, step: str, when: str) -> None:
+    bare.set("web", hosts=(1,), activation=None, **QUICK)
+    bare.version("web", "first")
+    killed(bare, "web", step, 1, when, delay_s=0.03)
+    assert bare.redeploy("web").outcome == "done"
+    require_whole(bare, "first", hosts=(1,))
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_killed_while_dependencies_are_sent_it_converges(bare: Shop, when: str) -> None:
+    bare.set("api", hosts=(1,), health_check_stable=1)
+    killed(bare, "api", "install-dependencies", 1, when, delay_s=0.3)
+    assert bare.redeploy("api").outcome == "done"
+    facts = bare.facts("api")
+    assert f"release={facts.current}" in bare.ask("api")
+    assert not left_over(bare, name="api")
+
+
+def test_20000_small_files_and_a_large_one(bare: Shop) -> None:
+    """Both arrive, the first time and changed; how long it took is printed."""
+    bare.set("web", hosts=(1,), activation=None, **QUICK)
+    for number in range(20_000):
+        path = bare.file("web", f"many/{number // 200}/{number}.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number}\n")
+    large = bare.file("web", "large.bin")
+    large.write_bytes(b"0123456789abcdef" * 6_250_000)
+    took = {}
+    for what in ("all of it", "the large one changed"):
+        begun = time.monotonic()
+        assert bare.redeploy("web").outcome == "done"
+        took[what] = round(time.monotonic() - begun, 1)
+        told = bare.shell("find /opt/web/current/many -type f | wc -l; wc -c < /opt/web/current/large.bin")
+        assert told.split() == ["20000", str(large.stat().st_size)]
+        with large.open("ab") as more:
+            more.write(b"more")
+    print(json.dumps(took))  # noqa: T201  a figure to read, nothing to assert
+    with large.open("ab") as more:
+        more.write(b"still more")
+    # Cut off in the middle of so much, nothing of it is taken for a release.
+    before = bare.facts("web").current
+    killed(bare, "web", "stage-release", 1, "during", delay_s=0.5)
+    assert bare.facts("web").current == before
+    code, said = ended(begin(bare, "web"))
+    assert (code, said.splitlines()[-1]) == (0, "done")
+    assert not left_over(bare)
