@@ -11,7 +11,6 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas import State
-from prefect.logging import get_run_logger
 
 from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
 from quoracy.operate.run import Report
@@ -52,5 +51,4 @@ def service_redeploy(
 def _redeploy(wanted: Wanted) -> Report:
     """Config, code, facts, plan, steps, gate, audit."""
     with open_service_redeploy(wanted) as redeploy:
-        redeploy.log = get_run_logger().info
         return run_service(redeploy)

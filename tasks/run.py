@@ -137,7 +137,7 @@ def enter_group(group: Group, body: Callable[[], None]) -> None:
 def publish_plan(plan: Plan) -> None:
     """Show the plan in the run's artifacts and log its title."""
     get_run_logger().info("plan: %s", plan.title)
-    _publish("plan", plan.cluster, plan_markdown(plan), plan.title)
+    publish("plan", plan.cluster, plan_markdown(plan), plan.title)
 
 
 def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
@@ -155,7 +155,7 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
             report = run()
     except QuoracyError as error:
         name, said = type(error).__name__, str(error)
-        _publish("result", subject, f"# {name}\n\n{said}\n", error.what)
+        publish("result", subject, f"# {name}\n\n{said}\n", error.what)
         return _failed(error)
     except Exception as error:  # noqa: BLE001  Prefect would show it as it is, secrets included
         return _defect(error)
@@ -167,7 +167,7 @@ def _told(subject: str, report: Report) -> State[Any]:
     ending = ENDINGS.get(report.outcome, report.outcome)
     notes = "".join(f"\n> {note}\n" for note in report.notes)
     told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n{notes}"
-    _publish("result", subject, told, ending)
+    publish("result", subject, told, ending)
     message = "\n  Also: ".join((report.plan.title, *report.notes))
     return Completed(name=ending, message=redact(message), data=None)
 
@@ -209,7 +209,8 @@ def _defect(error: Exception) -> State[Any]:
     return Failed(message=redact(f"{type(error).__name__}: {error}"))
 
 
-def _publish(kind: str, subject: str, markdown: str, description: str) -> None:
+def publish(kind: str, subject: str, markdown: str, description: str) -> None:
+    """Show something in the run's artifacts, under a key of its kind and what it is about."""
     # What was given as a name may be anything; keys are a-z, 0-9 and dashes.
     key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{subject}".lower()).strip("-")
     with for_the_record(key):

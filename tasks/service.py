@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prefect.logging import get_run_logger
+
 from quoracy.effects.service_gather import gather_service
 from quoracy.effects.service_operation import ServiceOperation
 from quoracy.effects.service_site import ServiceSite
@@ -9,16 +11,24 @@ from quoracy.effects.service_steps import apply_service_step
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.operate.run import Report
 from quoracy.plan.plan import Step
+from quoracy.plan.service_markdown import releases_markdown
 from quoracy.remote.pool import HostPool
 from quoracy.spec.service import Service
 from tasks.operation import look_visibly, run_visibly, take_visibly
+from tasks.run import publish
 
 
 def run_service(operation: ServiceOperation) -> Report:
     """Run the operation, its looks and steps as tasks."""
     operation.ask_hosts = gather_facts
     operation.apply_step = apply_step
-    return run_visibly(operation)
+    operation.log = get_run_logger().info
+    report = run_visibly(operation)
+    if operation.seen is not None:
+        publish(
+            "releases", operation.subject, releases_markdown(operation.seen.facts), "on the hosts"
+        )
+    return report
 
 
 def gather_facts(service: Service, source: str, pool: HostPool) -> ServiceFacts:

@@ -20,7 +20,7 @@ from quoracy.effects.project import LoadedService, load_code_service
 from quoracy.effects.service_operation import ServiceOperation, settle_seconds
 from quoracy.effects.service_site import Code, read_code, recipe_of
 from quoracy.errors import UsageError
-from quoracy.facts.manifest import Manifest
+from quoracy.facts.manifest import Difference, Manifest, difference
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.facts.service_state import parse_verified
 from quoracy.home import Home
@@ -83,6 +83,7 @@ class ServiceRedeploy(ServiceOperation):
             dependencies={
                 name: keys[one.runtime, one.host.architecture] for name, one in facts.heard.items()
             },
+            files=self._files(facts) if making in ("as it is", "built before") else {},
             outputs=outputs(self.service) if making != "as it is" else (),
             builds_here=making == "built",
             builds_on_host=making == "built on the host",
@@ -91,6 +92,15 @@ class ServiceRedeploy(ServiceOperation):
             token=secrets.token_hex(3),
             note=revision_of(self.code.source),
         )
+
+    def _files(self, facts: ServiceFacts) -> dict[str, Difference]:
+        """What differs from the current release, on hosts that have sent its manifest along."""
+        wanted = self.code.shipped("").manifest
+        return {
+            name: difference(one.manifest, wanted)
+            for name, one in facts.heard.items()
+            if one.manifest is not None
+        }
 
     def _drifted(self, facts: ServiceFacts) -> frozenset[str]:
         """Hosts where a file of the current release is not what was shipped."""

@@ -17,14 +17,14 @@ def plan_markdown(plan: Plan) -> str:
     if plan.changes:
         lines += ["", "| where | what differs | before | after |", "|---|---|---|---|"]
         lines += [
-            f"| {_cell(c.host)} | {_cell(c.what)} | {_cell(c.before)} | {_cell(c.after)} |"
+            f"| {cell(c.host)} | {cell(c.what)} | {cell(c.before)} | {cell(c.after)} |"
             for c in plan.changes
         ]
     steps = list(plan.steps)
     if steps:
         lines += ["", "| part | host | step |", "|---|---|---|"]
         lines += [
-            f"| {_cell(group)} | {_cell(step.host or 'controller')} | {_cell(step.title)} |"
+            f"| {cell(group)} | {cell(step.host or 'controller')} | {cell(step.title)} |"
             for group, step in steps
         ]
     notes = [group.note for group in plan.groups if group.note]
@@ -32,5 +32,6 @@ def plan_markdown(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text as it may stand in a cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ") or " "

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quoracy.checks.verdict import Verdict
+from quoracy.facts.manifest import Difference
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.plan.plan import Change, Group, Plan, Step
@@ -31,9 +32,11 @@ from quoracy.plan.service_steps import (
     StageRelease,
     SwitchRelease,
 )
+from quoracy.spec.document import printed
 from quoracy.spec.service import Service, ServiceType
 
 OPERATION = "service-redeploy"
+MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class RedeployRequest:
         source: Digest of the code's manifest.
         recipe: Digest of how it is made and run.
         paths: The code's paths.
+        files: What differs on a host, where the code is shipped as it is and the host has said what it has.
         outputs: What a build makes of it: such files in a flat directory need not be named.
         bytes: Size of the code.
         dependencies: Key of the dependencies on each host; "" when there are none.
@@ -63,6 +67,7 @@ class RedeployRequest:
     builds_here: bool = False
     builds_on_host: bool = False
     drifted: frozenset[str] = frozenset()
+    files: Mapping[str, Difference] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     forced: bool = False
     token: str = ""
@@ -260,6 +265,8 @@ def _changes(
         return
     release = request.release(name, found)
     yield Change(name, "release", found.current or found.layout, release)
+    if name in request.files:
+        yield Change(name, "files", "", _named(request.files[name]))
     current = found.releases.get(found.current or "")
     if current is None:
         return
@@ -272,6 +279,15 @@ def _changes(
             yield Change(name, what, before, after)
     if current.source == request.source and not runs_current(service, found):
         yield Change(name, "unit", found.unit.active, "active in the current release")
+
+
+def _named(files: Difference) -> str:
+    """How many files differ, and the first of them by name."""
+    changed = [printed(entry.path) for entry in files.changed]
+    names = [*changed, *(f"{printed(path)} (deleted)" for path in files.deleted)]
+    more = ", …" if len(names) > MAX_NAMED else ""
+    counts = f"{len(changed)} new or changed, {len(files.deleted)} deleted"
+    return f"{counts}: {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def _title(

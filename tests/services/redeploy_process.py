@@ -22,7 +22,9 @@ from quoracy.plan.plan import Step
 TESTS = Path(__file__).parent.parent
 
 
-def begin(shop: Shop, name: str, *, home: Home | None = None, **given: Any) -> subprocess.Popen[str]:
+def begin(
+    shop: Shop, name: str, *, home: Home | None = None, **given: Any
+) -> subprocess.Popen[str]:
     """Begin to redeploy a service; `step`, `host`, `when` and `delay_s` say where the process dies."""
     process = subprocess.Popen(
         (sys.executable, "-m", "services.redeploy_process"),

@@ -184,7 +184,9 @@ def test_20000_small_files_and_a_large_one(bare: Shop) -> None:
         begun = time.monotonic()
         assert bare.redeploy("web").outcome == "done"
         took[what] = round(time.monotonic() - begun, 1)
-        told = bare.shell("find /opt/web/current/many -type f | wc -l; wc -c < /opt/web/current/large.bin")
+        told = bare.shell(
+            "find /opt/web/current/many -type f | wc -l; wc -c < /opt/web/current/large.bin"
+        )
         assert told.split() == ["20000", str(large.stat().st_size)]
         with large.open("ab") as more:
             more.write(b"more")

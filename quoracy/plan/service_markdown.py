@@ -1,0 +1,19 @@
+"""The releases of a service as Markdown, for the run's artifacts. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from quoracy.facts.service_site import ServiceFacts
+from quoracy.plan.markdown import cell
+
+
+def releases_markdown(facts: ServiceFacts) -> str:
+    """A table of what each host has, newest first, and what runs there."""
+    lines = ["| host | release | | made | from |", "|---|---|---|---|---|"]
+    for host, found in facts.heard.items():
+        for one in sorted(found.releases.values(), key=lambda one: -one.created_s):
+            mark = {found.current: "**current**", found.previous: "previous"}.get(one.id, "")
+            made = f"{datetime.fromtimestamp(one.created_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            lines.append(f"| {cell(host)} | `{one.id}` | {mark} | {made} | {cell(one.note)} |")
+    return "\n".join(lines) + "\n"

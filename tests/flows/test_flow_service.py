@@ -1,0 +1,72 @@
+"""service-redeploy and service-rollback as flows: their forms, and runs of them on real hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import FlowRun, State
+from prefect_harness import artifacts, task_runs_of
+from services.shop import Shop
+
+from flows.service_redeploy import service_redeploy
+from flows.service_rollback import service_rollback
+from quoracy.lab.lab import Lab
+
+FLOWS = {"redeploy": service_redeploy, "rollback": service_rollback}
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_every_field_of_the_form_is_described(flow: Any) -> None:
+    schema = flow.parameters
+    assert schema.required == ["service", "project"]
+    assert not [name for name, field in schema.properties.items() if not field.get("description")]
+    assert (flow.persist_result, flow.retries) == (False, 0)
+
+
+def run_of(state: State[Any]) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id)
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_a_service_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
+    state = service_redeploy("web", str(tmp_path), return_state=True)
+    assert state.name == "UsageError"
+    assert "Next: " in str(state.message)
+
+
+@pytest.mark.lab
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_redeploy_and_rollback_on_a_real_host(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(lab, tmp_path)
+    monkeypatch.setenv("QUORACY_HOME", str(shop.home.path))
+    shop.raze()
+    try:
+        shop.set("web", health_check_stable=0)
+        project = str(shop.project)
+        pending = service_redeploy("web", project, dry_run=True, return_state=True)
+        assert pending.name == "Changes pending"
+        first = service_redeploy("web", project, return_state=True)
+        assert first.name == "Done", first.message
+        shop.version("web", "two")
+        second = service_redeploy("web", project, return_state=True)
+        assert second.name == "Done", second.message
+        run = run_of(second)
+        assert (run.name, set(run.tags)) == ("redeploy web", {"quoracy", "service:web"})
+        names = [task["name"] for task in task_runs_of(run.id, 4)]
+        assert "member-0" in names  # the subflow of the host
+        shown = artifacts(flow_run_id=[str(run.id)])
+        assert "1 new or changed, 0 deleted: version.txt" in shown["plan-service-web"]
+        assert "**current**" in shown["releases-service-web"]
+        back = service_rollback("web", project, return_state=True)
+        assert back.name == "Done", back.message
+        assert "version=two" not in shop.ask("web")
+    finally:
+        shop.raze()
