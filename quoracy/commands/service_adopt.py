@@ -83,11 +83,17 @@ def _journalled(service: Service) -> tuple[str | Argv, ...]:
     ]
     if service.type is not ServiceType.STATIC:
         parts.append(f"if [ -e {unit} ] || [ -L {unit} ]; then cp -a {unit} {new}/unit; fi")
+        parts.append(f"if [ -e {_wanted(service)} ]; then : > {new}/enabled; fi")
     for name in service.redeploy.shared:
         path = shlex.quote(f"{directory}/{name}")
         told = f"printf '%s\\n' {shlex.quote(name)} >> {new}/shared"
         parts.append(f"if [ -e {path} ] || [ -L {path} ]; then {told}; fi")
     return (*parts, ("sync", "-f", new), ("mv", "-T", new, journal), "fi")
+
+
+def _wanted(service: Service) -> str:
+    """The link that makes systemd start the unit at boot."""
+    return f"{UNITS}/multi-user.target.wants/{service.unit}"
 
 
 def _moved(service: Service, name: str) -> str:
@@ -123,6 +129,7 @@ def _given_back(service: Service) -> tuple[str | Argv, ...]:
         ("cp", "-a", journal, f"{unit}.quoracy-new"),
         ("mv", "-f", "-T", f"{unit}.quoracy-new", unit),
         f"else rm -f {unit}; fi",
+        f"[ -e {journal_path(service)}/enabled ] || rm -f {_wanted(service)}",
         ("systemctl", "daemon-reload"),
         f"systemctl reset-failed {service.unit} 2>/dev/null || :",
         f'[ -z "$(systemctl show --value -p FragmentPath {service.unit})" ] || '

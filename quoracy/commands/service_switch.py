@@ -77,6 +77,11 @@ def run_hook(service: Service, host: str, release: str, previous: str, path: str
     )
 
 
+def mark_healthy(service: Service, release: str) -> str:
+    """Note in the release that it is proven; the gate does it, too, when no hook comes after it."""
+    return script(f": > {release_path(service, release)}/.quoracy/healthy")
+
+
 def install_units(service: Service, release: str) -> tuple[str | Argv, ...]:
     """Fragments that install the release's units where they differ; systemd reads them again then.
 

@@ -24,6 +24,8 @@ from quoracy.spec.service import Service, ServiceType
 STABLE_S = 3.0
 """Seconds for which one process must have answered: a service may start, answer and end after two."""
 
+WAY_BACK_S = 0.5
+"""Of the timeout, kept for the way back: a broken release must not serve longer than that."""
 ANSWER_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOWER = 0.1, 1.0, 1.5
 JOURNAL_LINES = 10
@@ -35,7 +37,7 @@ def await_service(
     host: Host,
     directory: str,
     *,
-    hold: Callable[[str], str],
+    hold: Callable[[str], str] | None,
     stable_s: float = STABLE_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -48,7 +50,8 @@ def await_service(
 
     Args:
         directory: What the process must work in: a release, or the service's own directory.
-        hold: Makes a changing script of the one that marks it (`quoracy.commands.guard.guarded`).
+        hold: Makes a changing script of the one that marks it (`quoracy.commands.guard.guarded`);
+            None leaves the mark to what comes later.
 
     Returns:
         What was seen, one line for the journal.
@@ -67,7 +70,7 @@ class _Gate:
         service: Service,
         host: Host,
         directory: str,
-        hold: Callable[[str], str],
+        hold: Callable[[str], str] | None,
         stable_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -83,7 +86,7 @@ class _Gate:
         """Ask, wait, ask again."""
         service = self._service
         begun = self._clock()
-        deadline = begun + service.redeploy.health_check_timeout
+        deadline = begun + max(1.0, service.redeploy.health_check_timeout - WAY_BACK_S)
         wanted = service.redeploy.health_check_successes
         bodies = self._bodies()
         pause = FIRST_PAUSE_S
@@ -95,9 +98,12 @@ class _Gate:
                     return f"healthy {self._clock() - begun:.1f} s after it was asked first"
                 self._row = 0
             if not self._row and self._clock() > deadline:
-                raise self._failure(f"not healthy after {deadline - begun:.0f} s: {self._seen}")
+                limit = service.redeploy.health_check_timeout
+                raise self._failure(f"not healthy within {limit} s: {self._seen}")
             if self._row:
                 pause = self._spread(wanted)
+            else:
+                pause = min(pause, max(0.01, deadline - self._clock()))
             sleep(max(0.0, pause - (self._clock() - asked)))
             pause = FIRST_PAUSE_S if self._row else min(LONGEST_PAUSE_S, pause * SLOWER)
 
@@ -150,7 +156,7 @@ class _Gate:
         """The last look, which marks the release when its process is still the one of the first."""
         if self._state is None:
             return False
-        if self._directory == self._service.directory:
+        if self._hold is None or self._directory == self._service.directory:
             script = state_question(self._service, self._directory)
         else:
             script = self._hold(healthy_question(self._service, self._directory, self._state))

@@ -50,7 +50,7 @@ class Claims:
         with self._one_at_a_time:
             if self._let_go:
                 return
-            if not self._taken:
+            if not self._taken and len(self._pool) > 1:
                 # All are asked first: a claim that one host refuses must not have raised the number on
                 # the others, under the operation that acts there.
                 ask = claimable(guard, wait_s=WAIT_SECONDS)

@@ -132,24 +132,23 @@ def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[
     """
     loaded = load_code_service(wanted.project, wanted.service)
     service = loaded.service
-    with (
-        open_controller(home) as (at_home, db),
-        read_code(loaded, no_build=wanted.no_build) as code,
-    ):
-        _record(db, loaded, wanted.project)
+    with open_controller(home) as (at_home, db):
         targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
         with HostPool(targets) as pool:
-            yield ServiceRedeploy(
-                subject=service.subject,
-                settle_s=settle_seconds(service),
-                pool=pool,
-                home=at_home,
-                db=db,
-                dry_run=wanted.dry_run,
-                service=service,
-                code=code,
-                wanted=wanted,
-            )
+            pool.connect_ahead()  # while the code is read
+            with read_code(loaded, no_build=wanted.no_build) as code:
+                _record(db, loaded, wanted.project)
+                yield ServiceRedeploy(
+                    subject=service.subject,
+                    settle_s=settle_seconds(service),
+                    pool=pool,
+                    home=at_home,
+                    db=db,
+                    dry_run=wanted.dry_run,
+                    service=service,
+                    code=code,
+                    wanted=wanted,
+                )
 
 
 def _record(db: Database, loaded: LoadedService, project: str) -> None:

@@ -222,7 +222,11 @@ def _run_hook(step: steps.RunHook, site: ServiceSite) -> str:
     path = wanted.pre_deploy_hook if step.moment == "before" else wanted.post_deploy_hook
     previous = site.found[step.host].current or ""
     script = service_switch.run_hook(site.service, step.host, step.release, previous, str(path))
-    return _shown(step, site, script, wanted.hook_timeout + MARGIN_S)
+    told = _shown(step, site, script, wanted.hook_timeout + MARGIN_S)
+    if step.moment == "after":
+        mark = service_switch.mark_healthy(site.service, step.release)
+        site.change(step.host, mark, what="mark the release as healthy")
+    return told
 
 
 def _shown(step: Step, site: ServiceSite, script: str, timeout: float) -> str:
@@ -245,11 +249,13 @@ def _await(step: steps.AwaitService, site: ServiceSite) -> str:
     """The gate; a release remembers that it has passed it."""
     directory = site.service.directory
     inside = f"{directory}/releases/{step.release}" if step.release else directory
+    # A hook has the last word: were it cut off, the mark would say that nothing is left to do.
+    hook_marks = site.request is not None and site.service.redeploy.post_deploy_hook
     return await_service(
         site.service,
         site.pool[step.host],
         inside,
-        hold=lambda script: guarded(site.guard, script),
+        hold=None if hook_marks else lambda script: guarded(site.guard, script),
         stable_s=float(site.service.redeploy.health_check_stable),
     )
 

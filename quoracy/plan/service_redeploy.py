@@ -97,12 +97,17 @@ def plan_service_redeploy(service: Service, facts: ServiceFacts, request: Redepl
     verdicts = refuse_service(service, facts, request)
     if any(verdict.stops for verdict in verdicts):
         return _nothing(service, "cannot be decided", verdicts)
+    # On a single host there is nobody to wait for.
+    alone = len(service.hosts) == 1
     groups = (
-        *_stage(service, facts, request),
+        *(() if alone else _stage(service, facts, request)),
         *switch_groups(
             service,
             facts,
-            lambda name: _switch(service, name, facts.heard[name], request),
+            lambda name: (
+                *(_stage_host(service, name, facts.heard[name], request) if alone else ()),
+                *_switch(service, name, facts.heard[name], request),
+            ),
             kept_after=HOOK_AFTER if service.redeploy.post_deploy_hook else AwaitService.name,
         ),
         *_clean(service, facts, request),
@@ -189,13 +194,16 @@ def _stage(service: Service, facts: ServiceFacts, request: RedeployRequest) -> t
     steps = tuple(
         step
         for name, found in facts.heard.items()
-        if not is_current(service, name, found, request)
-        for step in _stage_host(name, found, request)
+        for step in _stage_host(service, name, found, request)
     )
     return (Group("stage", "", steps, parallel=True),) if steps else ()
 
 
-def _stage_host(name: str, found: ServiceHostFacts, request: RedeployRequest) -> Iterator[Step]:
+def _stage_host(
+    service: Service, name: str, found: ServiceHostFacts, request: RedeployRequest
+) -> Iterator[Step]:
+    if is_current(service, name, found, request):
+        return
     release, key = request.release(name, found), request.dependencies[name]
     if release not in found.releases:
         if found.layout != "releases":
@@ -206,8 +214,6 @@ def _stage_host(name: str, found: ServiceHostFacts, request: RedeployRequest) ->
         yield StageRelease(name, release, "" if name in request.drifted else found.current or "")
         if request.builds_on_host:
             yield BuildRelease(name, release)
-    if found.layout == "flat" and FLAT not in found.releases:
-        yield KeepFlat(name, FLAT)
 
 
 def _switch(
@@ -218,6 +224,9 @@ def _switch(
     release, wanted = request.release(name, found), service.redeploy
     adopts = found.layout == "flat" or (found.adopting and not _has_adopted(found))
     steps: list[Step] = []
+    if found.layout == "flat":
+        # Right before, and anew each time: what was changed since an adoption that was put back counts.
+        steps.append(KeepFlat(name, FLAT))
     if wanted.pre_deploy_hook:
         steps.append(RunHook(name, release, "before"))
     if adopts:

@@ -6,6 +6,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -55,6 +56,7 @@ class HostPool:
         self._hosts: dict[str, Host] = {}
         self._locks = {name: threading.Lock() for name in self._targets}
         self._connects = threading.BoundedSemaphore(CONNECTS_AT_ONCE)
+        self._ahead: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +83,22 @@ class HostPool:
                 with self._connects:
                     self._hosts[name] = self._factory(self._targets[name])
             return self._hosts[name]
+
+    def __len__(self) -> int:
+        """How many hosts there are."""
+        return len(self._targets)
+
+    def connect_ahead(self) -> None:
+        """Begin to connect to all hosts; what fails is told by the host's first use."""
+
+        def connect(name: str) -> None:
+            with suppress(QuoracyError):
+                self[name]
+
+        for name in self._targets:
+            thread = threading.Thread(target=connect, args=(name,), daemon=True)
+            thread.start()
+            self._ahead.append(thread)
 
     def each(
         self, function: Callable[[Host], T], names: Iterable[str] | None = None
@@ -110,6 +128,8 @@ class HostPool:
 
     def close(self) -> None:
         """Close all connections; a host that is used again is connected again."""
+        for thread in self._ahead:
+            thread.join()
         for name, lock in self._locks.items():
             with lock:
                 host = self._hosts.pop(name, None)

@@ -243,8 +243,9 @@ def test_all_goes_on_past_a_broken_one_and_ends_with_a_table(terminal: Terminal)
     told = terminal.call("pxdcli", "redeploy", "--all", "--without-prefect")
     path.write_text(code)
     assert told.exit_code == 1, told.out + told.err
-    table = told.out[told.out.rindex("service ") :].splitlines()[1:]
-    rows = {line.split()[0]: line for line in table if line[:1].strip()}
+    lines = told.out.splitlines()
+    (head,) = (n for n, line in enumerate(lines) if line.split()[:2] == ["service", "outcome"])
+    rows = {line.split()[0]: line for line in lines[head + 1 :] if line[:1].strip()}
     assert sorted(rows) == LISTED
     assert "Skipped" in rows["store"]
     assert not {"Done", "Nothing"} & set(rows["prices"].split())

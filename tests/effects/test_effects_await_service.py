@@ -100,7 +100,7 @@ def test_another_status_is_not_healthy(status: int) -> None:
         world.wait()
     told = f"status {status}" if status else "no answer"
     assert str(caught.value) == (
-        f"h1: not healthy after 30 s: GET /health: {told}; unit active (running)\n"
+        f"h1: not healthy within 30 s: GET /health: {told}; unit active (running)\n"
         "    Error: no\n    bye\n"
         "  Next: look at `journalctl -u web.service` on the host"
     )

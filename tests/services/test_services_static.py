@@ -146,3 +146,38 @@ def test_an_nginx_that_was_stopped_is_found_and_started(site: Shop) -> None:
     site.shell("systemctl stop nginx")
     assert site.redeploy("site").outcome == "done"
     assert served(site) == ("two", "two")
+
+
+def test_a_directory_that_nginx_serves_is_adopted(site: Shop) -> None:
+    """As the original leaves it: the code flat in /opt/site, what was built copied to /var/www/site."""
+    shop = site
+    shop.raze()
+    shop.shell(
+        "install -d /opt/site/scripts /var/www/site; cd /opt/site; touch version.txt "
+        "scripts/build.sh index.html; echo '<p>site version=flat</p>' > /var/www/site/index.html; "
+        "echo 'site version=flat' > /var/www/site/asset.txt; "
+        "chown -R www-data: /var/www/site; systemctl start nginx"
+    )
+    what = (
+        "find /opt/site/* /var/www/site -path '*/releases' -prune -o -printf '%p %y %u %m %i %l\\n'"
+    )
+    own = "grep -v -E '^/opt/site/(releases|shared|deps)' | sort"
+    before, process = shop.shell(f"{what} | {own}"), nginx(shop)
+    build = shop.file("site", "scripts/build.sh")
+    good = build.read_text()
+    build.write_text(f"{good}rm dist/index.html\n")
+    with pytest.raises(RolledBack):
+        shop.redeploy("site")
+    build.write_text(good)
+    assert shop.shell(f"{what} | {own}") == before
+    assert served(shop) == ("flat", "flat")
+    assert shop.redeploy("site").outcome == "done"
+    assert served(shop) == ("two", "two")
+    assert shop.shell("ls -A /var/www; ls /opt/site; readlink /var/www/site") == (
+        "site\ncurrent\ndeps\nprevious\nreleases\nshared\n/opt/site/current/.quoracy/public\n"
+    )
+    assert shop.rollback("site", to="flat").outcome == "done"
+    assert served(shop) == ("flat", "flat")
+    assert shop.redeploy("site").outcome == "done"
+    assert served(shop) == ("two", "two")
+    assert nginx(shop) == process
