@@ -91,9 +91,11 @@ def test_an_adoption_and_its_undo_leave_everything_as_it_was(machine: Machine, t
     assert (release / "data/db").read_text() == "rows"
     assert machine.dir.owner() == "root"
     assert machine.orders[-1] == "restart web.service [releases/r1]"
+    assert (machine.etc / "multi-user.target.wants/web.service").exists()
     machine.run(release_adopted(service))
     assert listing(machine.dir) == before
     assert (machine.etc / "web.service").read_text() == unit
+    assert not (machine.etc / "multi-user.target.wants/web.service").exists()
     assert links(machine) == {}
     assert (machine.dir.stat().st_uid, machine.dir.stat().st_mode) == (owner.st_uid, owner.st_mode)
     assert machine.orders[-1] == "start web.service []"

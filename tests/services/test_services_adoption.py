@@ -138,6 +138,28 @@ def test_a_broken_release_leaves_everything_as_it_was(
     assert notes(web) == {**NEW, "uploads": ["a photo.jpg", "b"]}
 
 
+def test_a_log_that_is_written_to_is_no_hindrance(web: Shop) -> None:
+    new_code(web, leave_behind=["*.log"])
+    web.shell(
+        "head -c 50000000 /dev/zero > /opt/web/app.log; systemd-run -q --unit=logger --collect sh -c "
+        "'exec >>/opt/web/app.log; while sleep 0.002; do echo line; done'"
+    )
+    try:
+        assert web.redeploy("web").outcome == "done"
+    finally:
+        web.shell("systemctl stop logger")
+    require_notes(web)
+    assert web.shell("ls /opt/web/releases/flat").split() == [
+        "app.log",
+        "data.db",
+        "index.js",
+        "node_modules",
+        "package.json",
+        "uploads",
+        "version.txt",
+    ]
+
+
 def test_what_was_changed_after_it_was_put_back_is_what_is_kept(web: Shop) -> None:
     web.file("web", "index.js").write_text("process.exit(1);\n")
     with pytest.raises(RolledBack):

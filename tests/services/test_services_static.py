@@ -151,6 +151,7 @@ def test_an_nginx_that_was_stopped_is_found_and_started(site: Shop) -> None:
 def test_a_directory_that_nginx_serves_is_adopted(site: Shop) -> None:
     """As the original leaves it: the code flat in /opt/site, what was built copied to /var/www/site."""
     shop = site
+    shop.version("site", "two")
     shop.raze()
     shop.shell(
         "install -d /opt/site/scripts /var/www/site; cd /opt/site; touch version.txt "
