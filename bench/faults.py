@@ -1,7 +1,7 @@
 """`make bench-faults`: the kill sweep and the faults under way, on practice hosts; writes docs/reliability.md.
 
 The last line is JSON; everything before it says what was done, case by case. The page is written only
-by a run of everything.
+once everything has been run; with --keep that may be in several runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.faults_kept import Kept
 from bench.faults_kills import KillResult, Operation, chains, points, record, run_kills
 from bench.faults_report import figures, write_page
 from bench.faults_rig import OLD, Rig
@@ -43,9 +45,7 @@ class Bench:
     labs: list[Lab]
     place: Path
     options: argparse.Namespace
-    kills: list[KillResult] = field(default_factory=list)
-    under: list[UnderResult] = field(default_factory=list)
-    recorded: dict[str, int] = field(default_factory=dict)
+    kept: Kept
     broken: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     _printing: threading.Lock = field(default_factory=threading.Lock)
@@ -67,9 +67,10 @@ class Bench:
             recorded = self._prepare(rigs, lambda rig: record(rig, operation))[0]
             everything = points(operation, members, recorded, self.options.seed)
             chosen = self._chosen(everything)
-            cases = [case for case in everything if case in chosen]
+            cases = [case for case in everything if case in chosen and case not in self.kept.good]
             name = f"{operation} of {members}"
-            self.recorded[name] = len(recorded)
+            self.kept.add((name, len(recorded)))
+            self.kept.add((f"{name}: points", len(everything)))
             self.say(f"{name}: {len(recorded)} changing calls, {len(cases)} kill points to do")
             self._all(rigs, chains(cases), self._kill)
         finally:
@@ -78,7 +79,10 @@ class Bench:
     def faults(self, members: int) -> None:
         """All faults at all steps, all labs side by side."""
         rigs = [self._rig(lab, members) for lab in self.labs]
-        cases = self._chosen(under_cases(members, self.options.seed))
+        everything = self._chosen(under_cases(members, self.options.seed))
+        cases = [case for case in everything if case not in self.kept.good]
+        if not cases:
+            return
         self.say(f"faults under way, {members} members: {len(cases)} cases to do")
         try:
             self._prepare(rigs, lambda rig: rig.create(OLD))
@@ -91,13 +95,13 @@ class Bench:
         for result in run_kills(rig, chain):
             if not result.died and not result.problem and len(chain) > 1:
                 (result,) = run_kills(rig, [result.case])
-            self.kills.append(result)
+            self.kept.add(result)
             died = result.died or "not killed: the call did not come about"
             self.say(f"{place} {result.case.title}: {died} -> {result.outcome}{_problem(result)}")
 
     def _under(self, rig: Rig, case: Any, place: str) -> None:
         result = run_under(rig, case)
-        self.under.append(result)
+        self.kept.add(result)
         self.say(f"{place} {case.title}: {result.outcome}{_problem(result)}")
 
     def _rig(self, lab: Lab, members: int) -> Rig:
@@ -161,23 +165,35 @@ def main() -> None:
 
 def _report(bench: Bench) -> None:
     options = bench.options
-    minutes = (time.monotonic() - bench.began) / 60
-    found = figures(bench.kills, bench.under)
-    whole = not options.only and not options.sample and options.members == [3, 5]
-    if whole and not bench.broken:
-        write_page(PAGE, bench.kills, bench.under, bench.recorded, options.seed, minutes)
+    kept = bench.kept
+    kept.add((time.monotonic() - bench.began) / 60)
+    minutes, found = kept.minutes, figures(kept.kills, kept.under)
+    if _is_whole(kept, options) and not bench.broken:
+        write_page(PAGE, kept.kills, kept.under, kept.calls, options.seed, minutes)
         print(f"written: {PAGE.relative_to(ROOT)}")
-    results: list[KillResult | UnderResult] = [*bench.kills, *bench.under]
-    for result in results:
+    for result in kept.results:
         if result.problem:
             print(f"NOT AS IT MUST BE: {result.case.title}: {result.problem}")
     print(
-        f"{found['cases']} cases in {minutes:.0f} minutes, of them {len(bench.kills)} kill points: "
+        f"{found['cases']} cases in {minutes:.0f} minutes, of them {len(kept.kills)} kill points: "
         f"{found['converged']} converged; acknowledged writes lost: {found['lost_writes']}; times below "
         f"quorum: {found['below_quorum']}; longest stall of a write: {found['longest_stall_s']} s"
     )
     print(json.dumps(found))
     sys.exit(0 if found["converged"] == found["cases"] and not bench.broken else 1)
+
+
+def _is_whole(kept: Kept, options: argparse.Namespace) -> bool:
+    """Whether everything has been run: all kill points and all faults, of three and five members."""
+    done = Counter(f"{one.case.operation} of {one.case.members}" for one in kept.kills)
+    killed = all(
+        0 < kept.calls.get(f"{name} of {members}: points", 0) <= done[f"{name} of {members}"]
+        for name in ("upgrade", "create")
+        for members in (3, 5)
+    )
+    faults = {one.case for one in kept.under}
+    wanted = {case for members in (3, 5) for case in under_cases(members, options.seed)}
+    return not options.sample and killed and wanted <= faults
 
 
 def _problem(result: KillResult | UnderResult) -> str:
@@ -201,7 +217,7 @@ def _bench(options: argparse.Namespace) -> Iterator[Bench]:
         try:
             for name in names:
                 labs.append(Lab.up(name, HOSTS))
-            yield Bench(labs, Path(directory), options)
+            yield Bench(labs, Path(directory), options, Kept(options.keep))
         finally:
             for lab in labs:
                 lab.down()
@@ -213,6 +229,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="chooses commands, members and order")
     parser.add_argument("--members", type=int, nargs="+", default=[3, 5], choices=(3, 5))
     parser.add_argument("--sample", type=int, default=0, help="cases of each kind, instead of all")
+    parser.add_argument("--keep", type=Path, help="file of results, to go on with another time")
     parser.add_argument("--labs", type=int, default=4, help="labs that work side by side")
     parser.add_argument(
         "--lab", default="faults", help="name of the first lab; others add a letter"

@@ -36,13 +36,18 @@ def redact(text: str) -> str:
     return masked
 
 
+def remember(secret: str) -> None:
+    """Mask a text in this process from now on, unless it is too short to be told from other text."""
+    if len(secret) >= SHORTEST:
+        _resolved.add(secret)
+
+
 def remembering(resolver: Callable[[str], str]) -> Callable[[str], str]:
     """The resolver, whose secrets are masked in this process from then on."""
 
     def resolve(name: str) -> str:
         secret = resolver(name)
-        if len(secret) >= SHORTEST:
-            _resolved.add(secret)
+        remember(secret)
         return secret
 
     return resolve

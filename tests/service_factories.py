@@ -109,7 +109,7 @@ def release(
     identity: str, source: str, *, created_s: int = 0, healthy: bool = True
 ) -> ReleaseFacts:
     """A complete release on a host."""
-    return ReleaseFacts(identity, source, "recipe", "", "v20.1.0", created_s, "op", "", healthy)
+    return ReleaseFacts(identity, source, "recipe", "", "v20.1.0", created_s, "op", healthy=healthy)
 
 
 class Unhealthy(Exception):
@@ -159,8 +159,9 @@ class ServiceWorld:
                 if isinstance(step, steps.AdoptService):
                     host.adopting = True
             case steps.SwitchBack(_, name, failed):
-                assert host.current == failed or host.current == name
+                assert host.current in (failed, name)
                 host.current = host.running = name
+                host.releases[name] = replace(host.releases[name], healthy=False)
             case steps.ReleaseAdopted():
                 host.layout, host.current, host.adopting, host.running = (
                     "flat",
@@ -182,6 +183,7 @@ class ServiceWorld:
         if host.current != name:
             host.previous = host.current
         host.layout, host.current, host.running = "releases", name, name
+        host.releases[name] = replace(host.releases[name], healthy=False)
 
     def _await(self, host: ServiceHost, name: str) -> None:
         if not name:

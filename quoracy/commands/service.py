@@ -26,6 +26,10 @@ def prepare_service(service: Service) -> str:
     parts: list[str | Argv] = [
         f"id -u {user} > /dev/null 2>&1 || systemd-sysusers --inline {made}",
         ("mkdir", "-p", "-m", "0755", directory),
+        # In a flat directory, which is the service's own, they may be its traps: root trusts what is there.
+        f"for each in releases deps .quoracy; do at={directory}/$each",
+        "if [ -L $at ] || { [ -e $at ] && ! { [ -d $at ] && [ -O $at ]; }; }; then",
+        'echo "$at is in the way: it is not a directory of root\'s; move it away" >&2; exit 1; fi; done',
         f"for each in releases deps .quoracy; do mkdir -p -m 0755 {directory}/$each; done",
         f"if [ ! -e {directory}/shared ]; then",
         ("mkdir", "-m", "0755", f"{directory}/shared"),
@@ -77,9 +81,11 @@ def install_dependencies_on_host(
         ("rm", "-rf", path),
         *_made(service, path, pip=True),
         *(("mkdir", "-p", parent) for parent in sorted(parents)),
-        *(write_file(f"{path}/{name}", content, mode="0644") for name, content in files.items()),
+        *(write_file(f"{path}/{name}", content, mode="0600") for name, content in files.items()),
         ("chown", "-R", "-h", f"{service.user}:", path),
         in_sandbox(service.user, path, ("sh", "-c", install), timeout_s, what="the installation"),
+        # Among them may be a registry's token.
+        *(("rm", "-f", f"{path}/{name}") for name in files),
         ("chown", "-R", "-h", "root:root", path),
         ("chmod", "-R", "u+rwX,go+rX,go-w", path),
         *_dependencies_complete(service, path),

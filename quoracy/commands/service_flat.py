@@ -6,7 +6,6 @@ import shlex
 
 from quoracy.commands.script import Argv, script, write_file
 from quoracy.commands.service_layout import (
-    OURS,
     incoming_path,
     journal_path,
     release_path,
@@ -15,6 +14,7 @@ from quoracy.commands.service_layout import (
 from quoracy.commands.service_release import made_links
 from quoracy.commands.service_switch import aside_web_root
 from quoracy.spec.service import Service, ServiceType
+from quoracy.spec.service_fields import OURS
 
 EACH_FLAT = f"""for each in * .[!.]* ..?*; do
     case $each in {"|".join(OURS)}|*.quoracy-new) continue ;; esac

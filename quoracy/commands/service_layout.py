@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from quoracy.spec.service import Service, ServiceType
 
 UNITS = "/etc/systemd/system"
-OURS = ("releases", "shared", "current", "previous", "deps", ".quoracy")
-"""Names in the service's directory; everything else there is the flat layout's."""
 
 DERIVED = ("node_modules", "venv", ".venv", "__pycache__")
 """What is made from the code or its lock file, and can be made again."""

@@ -26,6 +26,7 @@ def switch_release(service: Service, release: str) -> str:
     return script(
         require_complete(service, release),
         *install_units(service, release),
+        unproven(service, release),
         _follow(service, release),
         *start_service(service),
     )
@@ -38,6 +39,7 @@ def switch_back(service: Service, release: str, failed: str) -> str:
     return script(
         require_complete(service, release),
         *install_units(service, release),
+        unproven(service, release),
         link(f"releases/{release}", f"{directory}/current"),
         f'before=$(readlink {older}) || before=""',
         f'if [ "$(readlink {directory}/previous)" = releases/{release} ]; then',
@@ -80,6 +82,11 @@ def run_hook(service: Service, host: str, release: str, previous: str, path: str
 def mark_healthy(service: Service, release: str) -> str:
     """Note in the release that it is proven; the gate does it, too, when no hook comes after it."""
     return script(f": > {release_path(service, release)}/.quoracy/healthy")
+
+
+def unproven(service: Service, release: str) -> str:
+    """What a release proved earlier does not count: it has to pass the gate each time it is switched to."""
+    return f"rm -f {release_path(service, release)}/.quoracy/healthy"
 
 
 def install_units(service: Service, release: str) -> tuple[str | Argv, ...]:

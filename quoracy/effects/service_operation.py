@@ -9,7 +9,7 @@ from quoracy.commands.guard import Guard
 from quoracy.effects.operation import Operation
 from quoracy.effects.service_gather import gather_service
 from quoracy.effects.service_site import Code, ServiceSite
-from quoracy.effects.service_steps import apply_service_step
+from quoracy.effects.service_steps import COPY_S, apply_service_step
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.operate.run import Leased
 from quoracy.plan.plan import Group, Plan, Step
@@ -119,9 +119,9 @@ class ServiceWork:
 def settle_seconds(service: Service) -> int:
     """Seconds after which none of the service's scripts goes on any more."""
     wanted = service.redeploy
-    longest = [wanted.stop_timeout + 30, 180]
+    longest = [max(wanted.stop_timeout, 90) + 60, COPY_S]
     if wanted.pre_deploy_hook or wanted.post_deploy_hook:
         longest.append(wanted.hook_timeout)
     if wanted.build_on == "host" or wanted.dependencies_on == "host":
         longest.append(wanted.build_timeout)
-    return max(longest) + 30
+    return int(max(longest)) + 30

@@ -18,7 +18,7 @@ from quoracy.db.session import Database
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import LoadedService, load_code_service
 from quoracy.effects.service_operation import ServiceOperation, settle_seconds
-from quoracy.effects.service_site import Code, read_code, recipe_of
+from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
 from quoracy.errors import UsageError
 from quoracy.facts.manifest import Difference, Manifest, difference
 from quoracy.facts.service_site import ServiceFacts
@@ -26,6 +26,7 @@ from quoracy.facts.service_state import parse_verified
 from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
+from quoracy.redact import remember
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import ssh_targets
 
@@ -78,6 +79,7 @@ class ServiceRedeploy(ServiceOperation):
         return RedeployRequest(
             source=scanned.manifest.digest,
             recipe=recipe_of(self.service, making),
+            unit=unit_digest(self.service),
             paths=frozenset(entry.path for entry in scanned.manifest.entries),
             bytes=sum(entry.size for entry in scanned.manifest.entries),
             dependencies={
@@ -132,6 +134,10 @@ def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[
     """
     loaded = load_code_service(wanted.project, wanted.service)
     service = loaded.service
+    # Hooks and the service's own log may show its environment.
+    for value in service.environment.values():
+        if isinstance(value, str) and not value.isdigit():
+            remember(value)
     with open_controller(home) as (at_home, db):
         targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
         with HostPool(targets) as pool:

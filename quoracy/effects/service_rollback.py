@@ -64,7 +64,7 @@ def chosen_before(db: Database, subject: str) -> dict[str, str]:
     Without it the hosts that it had switched would be switched forward again.
     """
     last = next(iter(changing_operations(db, subject)), None)
-    if last is None or last.kind != OPERATION or last.outcome in ("done", "nothing_to_do"):
+    if last is None or last.kind != OPERATION or last.outcome not in (None, "failed", "stopped"):
         return {}
     steps = json.loads(last.plan)["steps"]
     return {

@@ -84,7 +84,10 @@ class Code:
 
 def _shippable(scanned: Scanned) -> Scanned:
     """Without what builds read and hosts must not have: registries' tokens."""
-    return Scanned(scanned.source, scanned.manifest.without(PRIVATE))
+    private = (
+        entry.path for entry in scanned.manifest.entries if entry.path.rpartition("/")[2] in PRIVATE
+    )
+    return Scanned(scanned.source, scanned.manifest.without(private))
 
 
 @contextmanager
@@ -130,6 +133,12 @@ def recipe_of(service: Service, making: Making) -> str:
         sorted(wanted.shared),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def unit_digest(service: Service) -> str:
+    """SHA-256 of the text of the service's unit; "" when it has none of its own."""
+    text = render_unit(service).unit
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,14 +24,13 @@ from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
 from quoracy.plan.service_redeploy import RedeployRequest
 from quoracy.redact import redact
+from quoracy.spec.service import Service
 from quoracy.templates.service import render_unit
 
 COPY_S = 600.0
 LAST_LINES = 10
 MARGIN_S = 60.0
 """Added where the script has a limit of its own, which says what did not end."""
-ADOPT_S = 180.0
-"""The original's unit has systemd's own limit of 90 s to stop."""
 
 
 def apply_service_step(step: Step, site: ServiceSite) -> str:
@@ -72,7 +71,8 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
 def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
     """The script of a step that is nothing but one, and the seconds it may take."""
     service = site.service
-    switch = float(service.redeploy.stop_timeout + 30)
+    # Whatever unit runs may have systemd's own limit, 90 s, to stop.
+    switch = max(service.redeploy.stop_timeout, 90) + 60.0
     match step:
         case steps.PrepareService():
             return commands.prepare_service(service), 30.0
@@ -84,9 +84,9 @@ def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
         case steps.SwitchBack(_, release, failed):
             return service_switch.switch_back(service, release, failed), switch
         case steps.AdoptService(_, release, flat):
-            return service_adopt.adopt_service(service, release, flat), ADOPT_S
+            return service_adopt.adopt_service(service, release, flat), switch
         case steps.ReleaseAdopted():
-            return service_adopt.release_adopted(service), ADOPT_S
+            return service_adopt.release_adopted(service), switch
         case steps.ClearFlat():
             return service_flat.clear_flat(service, steps.FLAT), COPY_S
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
@@ -140,7 +140,8 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
         step.base if base else "",
         record.dependencies,
         deleted_size=len(deleted_list(found.deleted)),
-        copy=request.builds_on_host,
+        # What writes to files of a release must not write to those of the base.
+        copy=request.builds_on_host or service.user == "root",
         complete=not request.builds_on_host,
     )
     chunks = release_stream(
@@ -195,6 +196,8 @@ def _record(host: str, release: str, site: ServiceSite, *, note: str) -> Release
         created_s=int(datetime.now(UTC).timestamp()),
         operation=site.stamp,
         note=note,
+        port=0 if flat else site.service.port or 0,
+        health="" if flat else site.service.health,
     )
 
 
@@ -250,14 +253,23 @@ def _await(step: steps.AwaitService, site: ServiceSite) -> str:
     directory = site.service.directory
     inside = f"{directory}/releases/{step.release}" if step.release else directory
     # A hook has the last word: were it cut off, the mark would say that nothing is left to do.
-    hook_marks = site.request is not None and site.service.redeploy.post_deploy_hook
+    found = site.found[step.host]
+    is_new = site.request is not None and step.release == site.request.release(step.host, found)
+    hook_marks = is_new and site.service.redeploy.post_deploy_hook
     return await_service(
-        site.service,
+        _as_made(site.service, found.releases.get(step.release)),
         site.pool[step.host],
         inside,
         hold=None if hook_marks else lambda script: guarded(site.guard, script),
         stable_s=float(site.service.redeploy.health_check_stable),
     )
+
+
+def _as_made(service: Service, known: ReleaseFacts | None) -> Service:
+    """The service as a release knows it: an older one may listen elsewhere, and be asked elsewhere."""
+    if known is None or not known.port:
+        return service
+    return service.model_copy(update={"port": known.port, "health_path": known.health})
 
 
 def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:

@@ -30,6 +30,8 @@ class ReleaseFacts:
         created_s: Seconds since the epoch.
         operation: ID of the operation that made it.
         note: For people: a revision of the source, or "flat directory".
+        port: Port that it listens on; 0 when it is not known.
+        health: Path that must answer 2xx there.
         healthy: Whether it has passed the gate (`.quoracy/healthy` is there).
     """
 
@@ -41,6 +43,8 @@ class ReleaseFacts:
     created_s: int
     operation: str
     note: str = ""
+    port: int = 0
+    health: str = ""
     healthy: bool = False
 
 
@@ -151,7 +155,12 @@ def _known(target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
 def _release(line: str) -> ReleaseFacts:
     """A line of the answer: ID, whether it is healthy, record."""
     name, healthy, record = line.split(" ", 2)
-    return ReleaseFacts(**{**json.loads(record), "id": name, "healthy": healthy == "1"})
+    known = {key: value for key, value in json.loads(record).items() if key in _RECORDED}
+    return ReleaseFacts(**{**known, "id": name, "healthy": healthy == "1"})
+
+
+_RECORDED = frozenset(ReleaseFacts.__dataclass_fields__)
+"""A record of another version of Quoracy may hold more."""
 
 
 def _manifest(answer: Answer) -> Manifest | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from quoracy.commands.guard import state_dir
 from quoracy.commands.service_layout import (
     DERIVED,
-    OURS,
     UNITS,
     journal_path,
     socket_name,
@@ -13,6 +12,7 @@ from quoracy.commands.service_layout import (
 )
 from quoracy.facts.host import host_questions
 from quoracy.spec.service import Service, ServiceType
+from quoracy.spec.service_fields import OURS
 
 _VERSIONS = {
     ServiceType.PYTHON: "/usr/bin/python3 --version",

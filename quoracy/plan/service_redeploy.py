@@ -46,6 +46,7 @@ class RedeployRequest:
     Attributes:
         source: Digest of the code's manifest.
         recipe: Digest of how it is made and run.
+        unit: SHA-256 of the unit's text; "" when the service has none of its own.
         paths: The code's paths.
         files: What differs on a host, where the code is shipped as it is and the host has said what it has.
         outputs: What a build makes of it: such files in a flat directory need not be named.
@@ -67,6 +68,7 @@ class RedeployRequest:
     builds_here: bool = False
     builds_on_host: bool = False
     drifted: frozenset[str] = frozenset()
+    unit: str = ""
     files: Mapping[str, Difference] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     forced: bool = False
@@ -141,6 +143,8 @@ def is_current(
         and known is not None
         and known.healthy
         and runs_current(service, found)
+        and request.unit in ("", found.unit.digest)
+        and (service.socket is None or found.unit.socket)
     )
 
 
@@ -249,11 +253,13 @@ def _has_adopted(found: ServiceHostFacts) -> bool:
 
 
 def previous_of(found: ServiceHostFacts, release: str) -> str:
-    """The release to go back to: the one that serves, or before a switch that was cut off, did."""
-    for one in (found.current, found.previous):
-        if one and one != release and one in found.releases:
-            return one
-    return ""
+    """The release to go back to: the one that serves, or before a switch that was cut off, did.
+
+    One that was healthy comes first: a switch that was cut off may have been to a broken one.
+    """
+    served = [one for one in (found.current, found.previous) if one and one in found.releases]
+    proven = [one for one in served if one == FLAT or found.releases[one].healthy]
+    return next((one for one in (*proven, *served) if one != release), "")
 
 
 def _clean(service: Service, facts: ServiceFacts, request: RedeployRequest) -> tuple[Group, ...]:
@@ -287,7 +293,9 @@ def _changes(
         if before != after:
             yield Change(name, what, before, after)
     if current.source == request.source and not runs_current(service, found):
-        yield Change(name, "unit", found.unit.active, "active in the current release")
+        yield Change(name, "process", found.unit.active, "active in the current release")
+    elif current.recipe == request.recipe and request.unit not in ("", found.unit.digest):
+        yield Change(name, "unit file", "edited on the host", "as rendered")
 
 
 def _named(files: Difference) -> str:

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from quoracy.spec.fields import Misplaced, printable, within
 
 MAX_VALUE = 10_000
+OURS = ("releases", "shared", "current", "previous", "deps", ".quoracy")
+"""Names in a service's directory on a host; everything else there is the flat layout's."""
 MADE = ("node_modules", ".venv")
 """What the dependencies of a release are linked as."""
 
@@ -64,6 +66,8 @@ def not_made(paths: tuple[str, ...]) -> tuple[str, ...]:
     for number, path in enumerate(paths):
         if any(within(path, one) for one in MADE):
             raise Misplaced(f"{path} is made for each release; leave it out", (number,))
+        if path.partition("/")[0] in OURS:
+            raise Misplaced(f"{path} is called like a directory of ours; rename it", (number,))
     return paths
 
 

@@ -21,6 +21,7 @@ from quoracy.lab.lab import Lab
 pytestmark = pytest.mark.lab
 
 QUICK = {"health_check_stable": 1, "stop_timeout": 2, "health_check_timeout": 6, "batch": 1}
+SITES = "/etc/nginx/sites-enabled"
 LISTED = ["api", "prices", "site", "store", "web"]
 
 
@@ -57,7 +58,7 @@ class Terminal:
             (str(Path(sys.executable).with_name(command)), *words),
             cwd=self.shop.project,
             env={
-                **{key: os.environ[key] for key in ("PATH", "HOME")},
+                **os.environ,  # uv is told there where packages come from
                 "QUORACY_HOME": str(self.shop.home.path),
                 "COLUMNS": "100",
             },
@@ -85,8 +86,13 @@ def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     made.set("prices", hosts=(2,), **QUICK)
     made.set("site", hosts=(3,), **QUICK)
     made.set("api", hosts=(3,), **QUICK)
+    # nginx is told once of a site, as its README says.
+    block = (made.project / "deployments/site/nginx.conf").read_text()
+    made.shell(f"mkdir -p /root/sites; mv {SITES}/* /root/sites/ 2>/dev/null || :", 3)
+    made.shell(f"cat > {SITES}/shop <<'END'\n{block}END\nnginx -t", 3)
     yield made
     made.raze()
+    made.shell(f"mv /root/sites/* {SITES}/ 2>/dev/null || :", 3)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def begin(
     process = subprocess.Popen(
         (sys.executable, "-m", "services.redeploy_process"),
         env={
-            **{key: os.environ[key] for key in ("PATH", "HOME")},
+            **os.environ,  # uv is told there where packages come from
             "QUORACY_HOME": str((home or shop.home).path),
             "PYTHONPATH": str(TESTS),
         },

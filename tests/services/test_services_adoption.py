@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,11 @@ from services.flat_host import data, flat_state, lay_out_notes, notes, written_t
 from services.redeploy_process import begin, ended, killed
 from services.shop import Shop
 
+from quoracy.effects.project import load_service
+from quoracy.effects.service_look import look_at_service
 from quoracy.errors import Refused, RolledBack
+from quoracy.facts.host import HostSilent
+from quoracy.facts.service import ServiceHostFacts
 
 pytestmark = pytest.mark.lab
 QUICK = {
@@ -63,6 +68,12 @@ def require_notes(shop: Shop) -> None:
     assert notes(shop) == NEW
     assert shop.shell("cat '/opt/web/shared/uploads/a photo.jpg'") == "photo\n"
     assert shop.shell("stat -c '%U %a' /opt/web/shared/.env") == "appuser 600\n"
+
+
+def look(shop: Shop) -> ServiceHostFacts | HostSilent:
+    """What the product sees of the host, which may be silent."""
+    loaded = load_service(shop.project, "web")
+    return look_at_service(loaded, shop.home)[shop.lab.hosts[0].name]
 
 
 def test_files_that_nobody_has_named_stop_it(web: Shop) -> None:
@@ -214,39 +225,51 @@ def test_killed_and_then_the_code_is_broken_everything_is_as_it_was(web: Shop, s
         assert notes(web)["version"] == "old"
 
 
-def test_a_script_that_dies_on_the_host_is_undone(web: Shop) -> None:
+@pytest.fixture
+def adopting(web: Shop) -> Iterator[subprocess.Popen[str]]:
+    """A redeployment that is in the middle of an adoption: it waits for the old process to end."""
     lay_out_notes(web, stop_ms=3000)
-    before = flat_state(web, "web")
-    with written_to(web):
-        process = begin(web, "web")
-        deadline = time.monotonic() + 120
-        script = ""
-        while not script and time.monotonic() < deadline:
-            # Its text is its argument; it waits for the old process to end.
-            script = web.shell(
-                "[ -e /opt/web/.quoracy/adoption ] && pgrep -o -f '[a]doption-new' || :"
-            )
-        web.shell(f"kill -9 {script.strip()}")
-        _, said = ended(process)
-        assert "RolledBack" in said
-        assert flat_state(web, "web") == before
-        assert web.redeploy("web").outcome == "done"
-        require_notes(web)
-
-
-def test_a_host_that_loses_power_in_an_adoption_converges(web: Shop) -> None:
-    lay_out_notes(web, stop_ms=3000)
-    host = web.lab.hosts[0].name
     process = begin(web, "web")
-    deadline = time.monotonic() + 120
-    while "yes" not in web.shell("[ ! -e /opt/web/.quoracy/adoption ] || echo yes"):
-        assert time.monotonic() < deadline
+    try:
+        while not web.shell("[ ! -e /opt/web/.quoracy/adoption ] || echo yes"):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_a_script_that_dies_on_the_host_is_undone(
+    web: Shop, adopting: subprocess.Popen[str]
+) -> None:
+    web.shell("until parent=$(ps -o ppid= -C systemctl); do sleep 0.02; done; kill -9 $parent")
+    _, said = ended(adopting)
+    assert "RolledBack" in said
+    found = web.facts("web")
+    assert (found.layout, found.adopting, found.unit.running_in) == ("flat", False, "/opt/web")
+    assert notes(web)["version"] == "old"
+    assert web.redeploy("web").outcome == "done"
+    require_notes(web)
+    assert data(web)[1][0] == "first"
+
+
+def test_a_host_that_loses_power_in_an_adoption_converges(
+    web: Shop, adopting: subprocess.Popen[str]
+) -> None:
+    host = web.lab.hosts[0].name
     web.lab.power_off(host)
     try:
-        process.kill()
-        ended(process)
+        adopting.kill()
+        ended(adopting)
     finally:
         web.lab.power_on(host)
+    deadline = time.monotonic() + 60
+    while not isinstance(look(web), ServiceHostFacts):
+        assert time.monotonic() < deadline, "sshd does not answer"
+        time.sleep(0.2)
     assert web.redeploy("web").outcome == "done"
     require_notes(web)
     assert data(web)[1][0] == "first"

@@ -32,6 +32,7 @@ POINTS = [
     ("socket", "switch-release", 1, "during"),
     ("socket", "switch-release", 2, "after"),
     ("socket", "await-service", 1, "after"),
+    ("socket", "run-hook-after", 1, "before"),
     ("socket", "run-hook-after", 1, "during"),
     ("socket", "run-hook-after", 2, "after"),
     ("socket", "prune-releases", 2, "after"),
@@ -80,8 +81,9 @@ def web(request: pytest.FixtureRequest, shop: Shop) -> Shop:
     shop.raze()
     shop.set("web", hosts=(1, 2), activation=request.param, **QUICK)
     shop.file("web", "large.bin").write_bytes(b"0" * 30_000_000)
-    shop.version("web", "begun")
-    assert shop.redeploy("web").outcome == "done"
+    for version in ("begun", "kept"):  # from now on each redeployment has one to remove
+        shop.version("web", version)
+        assert shop.redeploy("web").outcome == "done"
     return shop
 
 
@@ -103,7 +105,12 @@ def test_killed_it_converges(
     assert {served(web, 1), served(web, 2)} <= {old, new}
     # Killed after its last switch, all may have been done.
     last = (step, number) in (("run-hook-after", 2), ("prune-releases", 2))
-    assert web.redeploy("web").outcome in (("done", "nothing_to_do") if last else ("done",))
+    report = web.redeploy("web")
+    assert report.outcome in (("done", "nothing_to_do") if last else ("done",))
+    if (step, when) == ("run-hook-after", "before"):
+        # The release is healthy, but its hook has not been run.
+        taken = {(one.name, one.host) for one in web.steps(report.operation_id)}
+        assert (step, web.lab.hosts[number - 1].name) in taken
     require_whole(web, new)
     assert web.redeploy("web").outcome == "nothing_to_do"
 
