@@ -191,6 +191,7 @@ def _say_where(call: _Call, page: str) -> None:
 
 def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     """The same loop with the journal alone, for the night when the Prefect server is what is down."""
+    from quoracy.cli.show import show_plan
     from quoracy.db.holder import user_name
     from quoracy.operate.approval import approver_at_hand
     from quoracy.operate.run import ENDINGS, Asked
@@ -203,7 +204,10 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
         with call.open_plainly(call.home) as operation, following():
             operation.approve = approver_at_hand() if call.way.asks else None
             operation.log = lambda line: call.console.print(line, style="dim", markup=False)
-            report = operation.run(operation.plan(), asked)
+            plan = operation.plan()
+            report = operation.run(plan, asked)
+            if report.outcome == "dry_run" and not call.way.as_json:
+                show_plan(plan, call.console)
     except QuoracyError as error:
         return _ending_of(error, more)
     message = "\n".join((report.plan.title, *report.notes))

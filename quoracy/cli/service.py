@@ -48,7 +48,8 @@ def redeploy(
     from quoracy.cli.run_operation import Way
 
     flags = {"no_build": no_build, "force": force, "dry_run": dry_run, "verify": verify}
-    way = Way(submit, without_prefect, as_json)
+    # What changes nothing needs no server, and shows its plan right here.
+    way = Way(submit, without_prefect or (dry_run and not submit), as_json)
     if (name is None) is not all_:
         raise UsageError(
             "there must be the name of a service, or --all, and not both",

@@ -159,7 +159,12 @@ def _tell(outcome: Outcome, console: Console) -> None:
 def _line(outcome: Outcome) -> Text:
     took = f" after {outcome.seconds:.1f} s" if outcome.seconds else ""
     line = Text(f"{outcome.service}: ").append(outcome.state, style=_COLOURS[outcome.kind])
-    return line.append(f"{took}: {outcome.message.splitlines()[0] if outcome.message else ''}")
+    return line.append(f"{took}: {_first_line(outcome)}")
+
+
+def _first_line(outcome: Outcome) -> str:
+    """What happened; where more follows, it ends in a colon, which leads nowhere here."""
+    return outcome.message.partition("\n")[0].rstrip(":")
 
 
 def _show(outcomes: Sequence[Outcome], console: Console, *, as_json: bool) -> None:
@@ -182,7 +187,10 @@ def _show(outcomes: Sequence[Outcome], console: Console, *, as_json: bool) -> No
             one.service,
             Text(one.state, style=_COLOURS[one.kind]),
             f"{one.seconds:.1f}" if one.seconds else "",
-            Text(one.message),
+            Text(_first_line(one)),
         )
     console.print()
     console.print(table)
+    for one in outcomes:
+        if one.kind == "failed" and one.message != _first_line(one):
+            console.print(Text(f"\n{one.service}: {one.message}"), soft_wrap=True)

@@ -215,7 +215,7 @@ def held(lease: Lease | None, cluster: str = "") -> LeaseHeld:
         f"Its lease expires {EXPIRES_AFTER.seconds} s after its last beat, "
         f"which was at {_utc(lease.heartbeat_at)}",
         where=lease.cluster,
-        next_step=f"wait until it has ended; look at it with `quoracy status {lease.cluster}`",
+        next_step=f"wait until it has ended; look at it with `quoracy lease show {lease.cluster}`",
     )
 
 

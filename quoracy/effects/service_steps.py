@@ -245,7 +245,7 @@ def _shown(step: Step, site: ServiceSite, script: str, timeout: float) -> str:
         raise StepFailed(
             f"{error.what}; it said:{said}", where=step.host, next_step=error.next_step
         ) from error
-    return f"{count} lines of output" if count else ""
+    return f"{count} line{'s' if count > 1 else ''} of output" if count else ""
 
 
 def _await(step: steps.AwaitService, site: ServiceSite) -> str:

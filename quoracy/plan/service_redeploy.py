@@ -115,7 +115,7 @@ def plan_service_redeploy(service: Service, facts: ServiceFacts, request: Redepl
         *_clean(service, facts, request),
     )
     if not groups:
-        return _nothing(service, "nothing to do: this code runs on all hosts", verdicts)
+        return _nothing(service, "this code runs on all hosts", verdicts)
     return Plan(
         operation=OPERATION,
         cluster=service.subject,

@@ -43,7 +43,7 @@ def plan_service_rollback(
         kept_after=AwaitService.name,
     )
     if not groups:
-        return _nothing(service, f"nothing to do: {named} runs", verdicts)
+        return _nothing(service, f"{named} runs on all hosts", verdicts)
     return Plan(
         operation=OPERATION,
         cluster=service.subject,

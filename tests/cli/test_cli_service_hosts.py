@@ -21,6 +21,7 @@ from quoracy.lab.lab import Lab
 pytestmark = pytest.mark.lab
 
 QUICK = {"health_check_stable": 1, "stop_timeout": 2, "health_check_timeout": 6, "batch": 1}
+REDEPLOY = ("quoracy", "service", "redeploy", "web", "--without-prefect")
 SITES = "/etc/nginx/sites-enabled"
 LISTED = ["api", "prices", "site", "store", "web"]
 
@@ -74,7 +75,7 @@ class Terminal:
             child.communicate()
 
     def redeploy(self, *words: str) -> Said:
-        return self.call("quoracy", "service", "redeploy", "web", "--without-prefect", *words)
+        return self.call(*REDEPLOY, *words)
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +154,6 @@ class TestOneService:
         wrong = terminal.call("quoracy", "service", "logs", "web", "--host", "nobody")
         assert wrong.exit_code == 2
 
-    def test_the_list_shows_every_service(self, terminal: Terminal) -> None:
-        told = terminal.call("quoracy", "service", "list", "--json").json
-        assert [row["name"] for row in told] == LISTED
-
     def test_rolled_back_by_hand(self, terminal: Terminal) -> None:
         told = terminal.call("pxdcli", "rollback", "web", "--without-prefect")
         assert told.exit_code == 0, told.out + told.err
@@ -200,17 +197,11 @@ class TestCtrlC:
                 return said
         raise AssertionError(f"{words!r} was never said:\n{said}")
 
-    @contextmanager
-    def redeploying(self, terminal: Terminal) -> Iterator[subprocess.Popen[str]]:
-        words = ("service", "redeploy", "web", "--without-prefect")
-        with terminal.begun("quoracy", *words, stderr=subprocess.STDOUT) as child:
-            yield child
-
     def test_once_finishes_the_host_and_stops(self, terminal: Terminal) -> None:
         shop = terminal.shop
         first, second = (host.name for host in shop.lab.hosts[:2])
         shop.version("web", "once")
-        with self.redeploying(terminal) as child:
+        with terminal.begun(*REDEPLOY, stderr=subprocess.STDOUT) as child:
             self.read_until(child, f"{first}: run the hook before the switch")
             os.kill(child.pid, signal.SIGINT)
             said = self.read_until(child, "Stopped: ")
@@ -227,7 +218,7 @@ class TestCtrlC:
         first = shop.lab.hosts[0].name
         shop.set("web", hosts=(1, 2), health_check_stable=8)
         shop.version("web", "twice")
-        with self.redeploying(terminal) as child:
+        with terminal.begun(*REDEPLOY, stderr=subprocess.STDOUT) as child:
             self.read_until(child, f"{first}: switch to release")
             os.kill(child.pid, signal.SIGINT)
             self.read_until(child, "stopping once")

@@ -25,6 +25,9 @@ def test_preparing_whole() -> None:
         "id -u appuser > /dev/null 2>&1 || "
         "systemd-sysusers --inline 'u appuser - \"web\" /nonexistent'\n"
         "mkdir -p -m 0755 /opt/web\n"
+        "for each in releases deps .quoracy; do at=/opt/web/$each\n"
+        "if [ -L $at ] || { [ -e $at ] && ! { [ -d $at ] && [ -O $at ]; }; }; then\n"
+        'echo "$at is in the way: it is not a directory of root\'s; move it away" >&2; exit 1; fi; done\n'
         "for each in releases deps .quoracy; do mkdir -p -m 0755 /opt/web/$each; done\n"
         "if [ ! -e /opt/web/shared ]; then\n"
         "mkdir -m 0755 /opt/web/shared\n"

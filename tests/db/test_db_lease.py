@@ -72,7 +72,7 @@ def test_a_held_lease_says_who_why_since_when_and_until_when(db: Database, now: 
         "ann@other:7:x works on it since 2026-11-20 03:00:00 UTC: upgrade to 3.5.30. "
         "Its lease expires 60 s after its last beat, which was at 2026-11-20 03:00:10 UTC"
     )
-    assert "`quoracy status demo`" in caught.value.next_step
+    assert "`quoracy lease show demo`" in caught.value.next_step
     assert isinstance(caught.value, Refused)
 
 

@@ -12,11 +12,7 @@ from services.flat_host import data, flat_state, lay_out_notes, notes, written_t
 from services.redeploy_process import begin, ended, killed
 from services.shop import Shop
 
-from quoracy.effects.project import load_service
-from quoracy.effects.service_look import look_at_service
 from quoracy.errors import Refused, RolledBack
-from quoracy.facts.host import HostSilent
-from quoracy.facts.service import ServiceHostFacts
 
 pytestmark = pytest.mark.lab
 QUICK = {
@@ -68,12 +64,6 @@ def require_notes(shop: Shop) -> None:
     assert notes(shop) == NEW
     assert shop.shell("cat '/opt/web/shared/uploads/a photo.jpg'") == "photo\n"
     assert shop.shell("stat -c '%U %a' /opt/web/shared/.env") == "appuser 600\n"
-
-
-def look(shop: Shop) -> ServiceHostFacts | HostSilent:
-    """What the product sees of the host, which may be silent."""
-    loaded = load_service(shop.project, "web")
-    return look_at_service(loaded, shop.home)[shop.lab.hosts[0].name]
 
 
 def test_files_that_nobody_has_named_stop_it(web: Shop) -> None:
@@ -266,10 +256,7 @@ def test_a_host_that_loses_power_in_an_adoption_converges(
         ended(adopting)
     finally:
         web.lab.power_on(host)
-    deadline = time.monotonic() + 60
-    while not isinstance(look(web), ServiceHostFacts):
-        assert time.monotonic() < deadline, "sshd does not answer"
-        time.sleep(0.2)
+        web.lab.wait_for_ssh(host)
     assert web.redeploy("web").outcome == "done"
     require_notes(web)
     assert data(web)[1][0] == "first"
