@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
-from bench.faults_child import Controller, run
+from bench.faults_child import Controller, Ended, run
 from bench.faults_kills import judged
 from bench.faults_makers import age_claim, other_controller
 from bench.faults_rig import Rig, settled
@@ -35,7 +37,7 @@ def run_stopped(
             reached = first.reached(120.0)
             if reached is None:
                 raise QuoracyError(f"the step was not reached: {first.end().outcomes}")
-            first.signal(signal.SIGSTOP)
+            _stop(first, rig)
             # Its script on the host goes on, as a script does whose controller hangs.
             if reached[1]:
                 first.go_on(reached[1])
@@ -52,14 +54,33 @@ def run_stopped(
                 result.problem = judged(result.seen)
 
 
+def _stop(controller: Controller, rig: Rig) -> None:
+    """Stop the process, not in the middle of a write to its database.
+
+    There it would hold SQLite's lock for as long as it stands still: nobody else could begin, which
+    is safe, and another case than this one.
+    """
+    for _ in range(1000):
+        controller.signal(signal.SIGSTOP)
+        time.sleep(0.02)
+        with closing(sqlite3.connect(rig.home.path / "quoracy.db", timeout=0.1)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                controller.signal(signal.SIGCONT)
+                time.sleep(0.01)
+                continue
+        return
+    raise QuoracyError("the controller writes to its database all the time")
+
+
 def _take_over(rig: Rig, home: str, first: Controller, mark: str, result: UnderResult) -> None:
     """The second controller holds in its own roll while the first wakes up."""
     order = rig.order(home=home, step="await-member", number=0)
     with Controller(order) as second:
         reached = second.reached(180.0)
         if reached is None:
-            ended = second.end()
-            result.problem = f"the second did not take over: {ended.outcomes} {ended.message}"
+            _refused(second.end(), first, mark, result)
             return
         before = _traces(rig)
         first.signal(signal.SIGCONT)
@@ -77,6 +98,20 @@ def _take_over(rig: Rig, home: str, first: Controller, mark: str, result: UnderR
         result.problem = f"the woken controller does not say why: {woken.outcomes} {woken.message}"
     elif ended.outcomes != ["done"]:
         result.problem = f"the second ended {ended.outcomes}: {ended.message}"
+
+
+def _refused(ended: Ended, first: Controller, mark: str, result: UnderResult) -> None:
+    """An upload of the first still has the host's lock: the second is refused, and the first ends well."""
+    first.signal(signal.SIGCONT)
+    if not mark:
+        first.go_on("")
+    woken = first.end(300.0)
+    result.outcome = f"the second was refused ({ended.outcomes[0]}), the first {woken.outcomes[0]}"
+    result.message = ended.message
+    if ended.outcomes != ["LeaseHeld"]:
+        result.problem = f"the second did not take over: {ended.outcomes} {ended.message}"
+    elif woken.outcomes != ["done"]:
+        result.problem = f"the woken controller ended {woken.outcomes}: {woken.message}"
 
 
 def _traces(rig: Rig) -> object:

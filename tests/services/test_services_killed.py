@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 from services.redeploy_process import begin, ended, killed
+from services.sample import sample
 from services.shop import Shop
 
 from quoracy.errors import RolledBack
@@ -96,7 +97,7 @@ def versions(web: Shop) -> tuple[str, str]:
     return old, new
 
 
-@pytest.mark.parametrize(("web", "step", "number", "when"), POINTS, indirect=["web"])
+@pytest.mark.parametrize(("web", "step", "number", "when"), sample(POINTS, 5), indirect=["web"])
 def test_killed_it_converges(
     web: Shop, versions: tuple[str, str], step: str, number: int, when: str
 ) -> None:
@@ -154,15 +155,15 @@ def bare(shop: Shop) -> Iterator[Shop]:
     shop.raze()
 
 
-@pytest.mark.parametrize(
-    ("step", "when"),
-    [
-        ("prepare-service", "during"),
-        ("stage-release", "after"),
-        ("switch-release", "during"),
-        ("await-service", "during"),
-    ],
-)
+FIRST = [
+    ("prepare-service", "during"),
+    ("stage-release", "after"),
+    ("switch-release", "during"),
+    ("await-service", "during"),
+]
+
+
+@pytest.mark.parametrize(("step", "when"), sample(FIRST, 2))
 def test_killed_the_first_time_it_converges(bare: Shop, step: str, when: str) -> None:
     bare.set("web", hosts=(1,), activation=None, **QUICK)
     bare.version("web", "first")
@@ -171,7 +172,7 @@ def test_killed_the_first_time_it_converges(bare: Shop, step: str, when: str) ->
     require_whole(bare, "first", hosts=(1,))
 
 
-@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize("when", sample(("before", "during", "after"), 1))
 def test_killed_while_dependencies_are_sent_it_converges(bare: Shop, when: str) -> None:
     bare.set("api", hosts=(1,), health_check_stable=1)
     killed(bare, "api", "install-dependencies", 1, when, delay_s=0.3)
