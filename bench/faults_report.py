@@ -98,6 +98,7 @@ _END = """\
 make bench-faults                                          # everything; root, about an hour on two cores
 .venv/bin/python -m bench.faults --only kills --members 3 --sample 10 --seed 7
 .venv/bin/python -m bench.faults --only faults --members 3
+.venv/bin/python -m bench.faults --keep results            # again: goes on where it was cut off
 ```
 
 The last line is JSON. CI runs a sample of the kill points and prints its seed (`tests/faults`).
@@ -106,7 +107,10 @@ The last line is JSON. CI runs a sample of the kill points and prints its seed (
 
 All hosts share one kernel and one clock. A power cut here kills processes and network, but loses nothing that the kernel
 had taken: what a disk loses is not shown. Clusters are small (a few thousand keys), hosts a fraction of a millisecond
-apart. The loss of the controller's machine together with its database is not among the faults.
+apart. The loss of the controller's machine together with its database is not among the faults. A controller that is
+stopped in the middle of a write to its SQLite file holds the file's lock until it goes on or is killed: nobody else can
+begin meanwhile (the cases stop it between two writes). One that is stopped in the middle of an upload holds the host's
+lock: others are refused until the upload's time is over.
 """
 
 

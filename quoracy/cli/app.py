@@ -37,9 +37,7 @@ app.add_typer(host_app, name="host", help="Hosts and their keys.")
 app.add_typer(plan_app, name="plan", help="Show what an operation would do; changes nothing.")
 app.add_typer(lease_app, name="lease", help="Who works on a cluster, and a dead holder's lease.")
 app.add_typer(lab_app, name="lab", help="Practice hosts on this machine.")
-app.add_typer(
-    service_app, name="service", help="Services with code of your own: redeploy, rollback, status."
-)
+app.add_typer(service_app, name="service", help="Services with code of yours: redeploy and more.")
 app.command("etcd-deploy")(etcd_deploy)
 app.command("operation-rollback")(operation_rollback)
 app.command()(status)

@@ -39,7 +39,7 @@ def test_a_deployment_names_a_flow_by_module_path_and_gives_parameters_that_it_t
     flow = flow_of(wanted["entrypoint"])
     preset = wanted.get("parameters", {})
     asked = dict.fromkeys(flow.parameters.required, "demo")
-    assert asked.keys() <= {"cluster"}
+    assert set(asked) in (set(), {"cluster"}, {"service", "project"})
     assert flow.validate_parameters({**asked, **preset}).keys() >= preset.keys()
 
 
@@ -69,7 +69,17 @@ def test_only_housekeeping_is_scheduled_and_never_twice_at_once() -> None:
 
 def test_a_flow_has_the_name_of_its_function() -> None:
     flows = {flow_of(wanted["entrypoint"]).name for wanted in WANTED}
-    assert flows == set(flow_names()) == {"etcd-deploy", "operation-rollback", "reconcile"}
+    assert (
+        flows
+        == set(flow_names())
+        == {
+            "etcd-deploy",
+            "operation-rollback",
+            "reconcile",
+            "service-redeploy",
+            "service-rollback",
+        }
+    )
 
 
 @pytest.mark.prefect

@@ -202,7 +202,7 @@ class TogetherScenario:
         assert ours.deploy(before_step=again).outcome == "done"
         assert len(refusals) == 4
         assert all(
-            "works on it since" in one.what and "quoracy status" in one.next_step
+            "works on it since" in one.what and "quoracy lease show" in one.next_step
             for one in refusals
         )
         after = ours.starts()
