@@ -49,7 +49,9 @@ class Shop:
             "key_file": str(self.lab.key_file),
             "known_hosts": str(self.lab.known_hosts),
         }
-        wanted = {**config.get("redeploy", {}), **redeploy}
+        # The usual three seconds of watching are for services that die after two.
+        quick = {"health_check_stable": 1}
+        wanted = {**quick, **config.get("redeploy", {}), **redeploy}
         config["redeploy"] = {key: value for key, value in wanted.items() if value is not None}
         path.write_text(yaml.safe_dump(config))
 

@@ -59,6 +59,8 @@ def good(web: Shop) -> Iterator[Shop]:
 def test_a_broken_release_is_taken_back(good: Shop, way: str) -> None:
     path = good.file("web", "index.js")
     path.write_text(BROKEN[way](path.read_text()))
+    if way == "dies after 2 s":
+        good.set("web", health_check_stable=3)
     with pytest.raises(RolledBack) as raised:
         good.redeploy("web")
     assert raised.value.where == good.lab.hosts[0].name
