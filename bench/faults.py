@@ -169,7 +169,8 @@ def _report(bench: Bench) -> None:
     kept.add((time.monotonic() - bench.began) / 60)
     minutes, found = kept.minutes, figures(kept.kills, kept.under)
     if _is_whole(kept, options) and not bench.broken:
-        write_page(PAGE, kept.kills, kept.under, kept.calls, options.seed, minutes)
+        calls = {name: count for name, count in kept.calls.items() if not name.endswith(": points")}
+        write_page(PAGE, kept.kills, kept.under, calls, options.seed, minutes)
         print(f"written: {PAGE.relative_to(ROOT)}")
     for result in kept.results:
         if result.problem:
