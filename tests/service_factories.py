@@ -161,7 +161,6 @@ class ServiceWorld:
             case steps.SwitchBack(_, name, failed):
                 assert host.current in (failed, name)
                 host.current = host.running = name
-                host.releases[name] = replace(host.releases[name], healthy=False)
             case steps.ReleaseAdopted():
                 host.layout, host.current, host.adopting, host.running = (
                     "flat",

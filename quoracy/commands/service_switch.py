@@ -39,7 +39,6 @@ def switch_back(service: Service, release: str, failed: str) -> str:
     return script(
         require_complete(service, release),
         *install_units(service, release),
-        unproven(service, release),
         link(f"releases/{release}", f"{directory}/current"),
         f'before=$(readlink {older}) || before=""',
         f'if [ "$(readlink {directory}/previous)" = releases/{release} ]; then',
@@ -85,7 +84,10 @@ def mark_healthy(service: Service, release: str) -> str:
 
 
 def unproven(service: Service, release: str) -> str:
-    """What a release proved earlier does not count: it has to pass the gate each time it is switched to."""
+    """What a release proved earlier does not count: it has to pass the gate each time it is switched to.
+
+    But for the one that is put back: cut off there, it must stay the one to go back to.
+    """
     return f"rm -f {release_path(service, release)}/.quoracy/healthy"
 
 
