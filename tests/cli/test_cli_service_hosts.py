@@ -242,8 +242,10 @@ def test_all_goes_on_past_a_broken_one_and_ends_with_a_table(terminal: Terminal)
     assert told.exit_code == 1, told.out + told.err
     lines = told.out.splitlines()
     (head,) = (n for n, line in enumerate(lines) if line.split()[:2] == ["service", "outcome"])
-    rows = {line.split()[0]: line for line in lines[head + 1 :] if line[:1].strip()}
+    end = lines.index("", head)
+    rows = {line.split()[0]: line for line in lines[head + 1 : end] if line[:1].strip()}
     assert sorted(rows) == LISTED
+    assert lines[end + 1].startswith("prices: "), "what failed is told whole behind the table"
     assert "Skipped" in rows["store"]
     assert not {"Done", "Nothing"} & set(rows["prices"].split())
     for name in ("api", "site", "web"):
