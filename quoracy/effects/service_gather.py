@@ -8,9 +8,16 @@ from quoracy.facts.question import ask_all, parse_answers
 from quoracy.facts.service import ServiceHostFacts, parse_service_host
 from quoracy.facts.service_questions import service_questions
 from quoracy.facts.service_site import ServiceFacts
+from quoracy.home import Home
 from quoracy.remote.host import Host
 from quoracy.remote.pool import HostPool
+from quoracy.spec.etcd import ssh_targets
 from quoracy.spec.service import Service
+
+
+def service_pool(service: Service, home: Home) -> HostPool:
+    """The hosts of a service, to be connected when they are used."""
+    return HostPool(ssh_targets(service, default_known_hosts=str(home.known_hosts)))
 
 
 def gather_service(service: Service, source: str, pool: HostPool) -> ServiceFacts:

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from quoracy.commands.service import service_journal
 from quoracy.effects.project import LoadedService
-from quoracy.effects.service_gather import gather_service
+from quoracy.effects.service_gather import gather_service, service_pool
 from quoracy.errors import UsageError
 from quoracy.facts.host import HostSilent
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.home import Home
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import ssh_targets
 
 # No code has this digest: each host sends what it has.
 _NO_SOURCE = "0" * 64
@@ -22,7 +20,7 @@ def look_at_service(
     loaded: LoadedService, home: Home
 ) -> Mapping[str, ServiceHostFacts | HostSilent]:
     """What each host says, in the order of the config."""
-    with _pool(loaded, home) as pool:
+    with service_pool(loaded.service, home) as pool:
         return gather_service(loaded.service, _NO_SOURCE, pool).hosts
 
 
@@ -41,12 +39,8 @@ def service_logs(
             f"{loaded.service.name} has no host {host}", next_step=f"one of {', '.join(names)}"
         )
     script = service_journal(loaded.service, lines)
-    with _pool(loaded, home) as pool:
+    with service_pool(loaded.service, home) as pool:
         for name in [host] if host else names:
             told = pool[name].run(script, what="read the journal").stdout
             for line in told.decode("utf-8", "replace").splitlines():
                 yield name, line
-
-
-def _pool(loaded: LoadedService, home: Home) -> HostPool:
-    return HostPool(ssh_targets(loaded.service, default_known_hosts=str(home.known_hosts)))

@@ -17,6 +17,7 @@ from quoracy.db.services import record_service
 from quoracy.db.session import Database
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import LoadedService, load_code_service
+from quoracy.effects.service_gather import service_pool
 from quoracy.effects.service_operation import ServiceOperation, settle_seconds
 from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
 from quoracy.errors import UsageError
@@ -27,8 +28,6 @@ from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
 from quoracy.redact import remember
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import ssh_targets
 
 VERIFY_S = 600.0
 
@@ -138,23 +137,21 @@ def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[
     for value in service.environment.values():
         if isinstance(value, str) and not value.isdigit():
             remember(value)
-    with open_controller(home) as (at_home, db):
-        targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
-        with HostPool(targets) as pool:
-            pool.connect_ahead()  # while the code is read
-            with read_code(loaded, no_build=wanted.no_build) as code:
-                _record(db, loaded, wanted.project)
-                yield ServiceRedeploy(
-                    subject=service.subject,
-                    settle_s=settle_seconds(service),
-                    pool=pool,
-                    home=at_home,
-                    db=db,
-                    dry_run=wanted.dry_run,
-                    service=service,
-                    code=code,
-                    wanted=wanted,
-                )
+    with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
+        pool.connect_ahead()  # while the code is read
+        with read_code(loaded, no_build=wanted.no_build) as code:
+            _record(db, loaded, wanted.project)
+            yield ServiceRedeploy(
+                subject=service.subject,
+                settle_s=settle_seconds(service),
+                pool=pool,
+                home=at_home,
+                db=db,
+                dry_run=wanted.dry_run,
+                service=service,
+                code=code,
+                wanted=wanted,
+            )
 
 
 def _record(db: Database, loaded: LoadedService, project: str) -> None:

@@ -11,14 +11,13 @@ from quoracy.db.operations import changing_operations
 from quoracy.db.session import Database
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import load_code_service
+from quoracy.effects.service_gather import service_pool
 from quoracy.effects.service_operation import ServiceOperation, settle_seconds
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_rollback import OPERATION, plan_service_rollback
 from quoracy.plan.service_steps import SwitchRelease
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import ssh_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +83,15 @@ def open_service_rollback(
         UsageError: The service is unknown or carries no code.
     """
     service = load_code_service(wanted.project, wanted.service).service
-    with open_controller(home) as (at_home, db):
-        targets = ssh_targets(service, default_known_hosts=str(at_home.known_hosts))
-        with HostPool(targets) as pool:
-            yield ServiceRollback(
-                subject=service.subject,
-                settle_s=settle_seconds(service),
-                pool=pool,
-                home=at_home,
-                db=db,
-                dry_run=wanted.dry_run,
-                service=service,
-                wanted=wanted,
-                chosen={} if wanted.to else chosen_before(db, service.subject),
-            )
+    with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
+        yield ServiceRollback(
+            subject=service.subject,
+            settle_s=settle_seconds(service),
+            pool=pool,
+            home=at_home,
+            db=db,
+            dry_run=wanted.dry_run,
+            service=service,
+            wanted=wanted,
+            chosen={} if wanted.to else chosen_before(db, service.subject),
+        )
