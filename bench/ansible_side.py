@@ -49,8 +49,10 @@ def install_python(lab: Lab) -> None:
         packages = download(find_mirror(), "bookworm", _PYTHON, Path(workspace))
         for host in lab.hosts:
             for package in packages:
-                extract = ("dpkg-deb", "--extract", str(package), str(host.root))
-                run(extract, what=f"installing Python on {host.name}")
+                files = run(("dpkg-deb", "--fsys-tarfile", str(package)), what="reading a package")
+                # /lib is a link on the hosts, and a directory in older packages.
+                unpack = ("tar", "-x", "--keep-directory-symlink", "-C", str(host.root))
+                run(unpack, what=f"installing Python on {host.name}", stdin=files)
             link = host.root / "usr/bin/python3"
             link.unlink(missing_ok=True)
             link.symlink_to("python3.11")

@@ -176,9 +176,10 @@ def _where_to_look(story: Story, home: Home) -> None:
     story.command("history", NAME)
     print(
         f"""
-   {server_url(home)}/runs    the runs in Prefect, each with its plan
-   quoracy status {NAME}             members, leader, versions
-   quoracy lab ssh {NAME}-1          a host
+   {server_url(home)}/runs   the runs in Prefect, each with its plan
+   quoracy status {NAME}          members, leader, versions
+   quoracy lab ssh {NAME}-1       a host
+   examples/README.md           services: redeploy them, break them, go back
    how to clean up:
    quoracy lab down {NAME} && quoracy cluster forget {NAME} --yes && quoracy down"""
     )

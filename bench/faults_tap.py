@@ -225,10 +225,24 @@ class TappedHost:
         return self._inner.receive(script, what=what, timeout=timeout)
 
     def http_get(
-        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+        self,
+        port: int,
+        path: str,
+        *,
+        timeout: float = 5.0,
+        address: str = "127.0.0.1",
+        virtual_host: str = "",
     ) -> HttpAnswer:
         """Ask a server there; see `Host.http_get`."""
-        return self._inner.http_get(port, path, timeout=timeout, address=address)
+        return self._inner.http_get(
+            port, path, timeout=timeout, address=address, virtual_host=virtual_host
+        )
+
+    def require_forwarding(
+        self, port: int, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> None:
+        """Return when its sshd forwards; see `Host.require_forwarding`."""
+        self._inner.require_forwarding(port, timeout=timeout, address=address)
 
     def close(self) -> None:
         """Close the connection."""

@@ -22,6 +22,8 @@ SSH_PORT = 22
 _UNIT = """\
 [Unit]
 After=network.target
+# Redeployments in a row come faster than systemd lets a unit start by itself.
+StartLimitIntervalSec=0
 [Service]
 Type=exec
 User={user}

@@ -15,7 +15,7 @@ from prefect.client.schemas import State
 from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
 from quoracy.operate.run import Report
 from tasks.run import settled
-from tasks.service import run_service
+from tasks.service import require_absolute, run_service
 
 
 def _run_name() -> str:
@@ -38,8 +38,8 @@ def service_redeploy(
 
     Args:
         service: Name of the service: its directory below deployments/.
-        project: Directory of the project on the machine where this runs.
-        no_build: Ship what a build has left in the source, without building.
+        project: Directory that holds deployments/: its whole path, on the machine where this runs.
+        no_build: Ship what an earlier build has left in the code, without building.
         force: Make and switch to a new release where nothing has changed.
         verify: Compare the files on the hosts with what was shipped to them.
         dry_run: Show the plan and stop.
@@ -50,5 +50,6 @@ def service_redeploy(
 
 def _redeploy(wanted: Wanted) -> Report:
     """Config, code, facts, plan, steps, gate, audit."""
+    require_absolute(wanted.project)
     with open_service_redeploy(wanted) as redeploy:
         return run_service(redeploy)

@@ -15,14 +15,15 @@ from prefect.client.schemas import State
 from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
 from quoracy.operate.run import Report
 from tasks.run import settled
-from tasks.service import run_service
+from tasks.service import require_absolute, run_service
 
 
 def _run_name() -> str:
     from prefect.runtime import flow_run
 
     wanted = flow_run.parameters
-    return f"roll back {wanted['service']}" + (f" to {wanted['to']}" if wanted["to"] else "")
+    to = f" to {wanted['to']}" if wanted["to"] else ""
+    return f"roll back {wanted['service']}{to}{' (dry run)' if wanted['dry_run'] else ''}"
 
 
 @flow(name="service-rollback", flow_run_name=_run_name, persist_result=False, retries=0)
@@ -31,7 +32,7 @@ def service_rollback(service: str, project: str, to: str = "", dry_run: bool = F
 
     Args:
         service: Name of the service: its directory below deployments/.
-        project: Directory of the project on the machine where this runs.
+        project: Directory that holds deployments/: its whole path, on the machine where this runs.
         to: The release, or the beginning of its ID; empty is the one that served before.
         dry_run: Show the plan and stop.
     """
@@ -40,5 +41,6 @@ def service_rollback(service: str, project: str, to: str = "", dry_run: bool = F
 
 
 def _roll_back(wanted: RollbackWanted) -> Report:
+    require_absolute(wanted.project)
     with open_service_rollback(wanted) as rollback:
         return run_service(rollback)

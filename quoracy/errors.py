@@ -8,6 +8,7 @@
     │   └── LeaseHeld            another operation works on the same cluster
     ├── RemoteError              a host did not do as asked
     │   ├── HostUnreachable      no SSH connection
+    │   ├── ForwardingForbidden  its sshd lets no request through to a port there
     │   ├── HostKeyRejected      the host's key is unknown or has changed
     │   ├── CommandFailed        a remote script ended with a non-zero exit code
     │   └── CommandTimeout       a remote script did not end in time
@@ -15,7 +16,7 @@
     ├── StoreError               a snapshot store did not do as asked
     ├── BackupFailed             no verified snapshot, so nothing was changed
     ├── PlanChanged              the hosts no longer match the plan that was shown
-    ├── Stopped                  someone asked for a stop between two members
+    ├── Stopped                  someone asked for a stop between two members or hosts
     │   └── NotApproved          ... by not approving what comes after the first
     └── StepFailed               a step failed
         ├── RolledBack           ... and what it had changed was put back
@@ -23,6 +24,8 @@
 """
 
 from __future__ import annotations
+
+from quoracy.redact import redact
 
 
 class QuoracyError(Exception):
@@ -73,6 +76,10 @@ class HostUnreachable(RemoteError):
     """No SSH connection to the host could be made."""
 
 
+class ForwardingForbidden(RemoteError):
+    """The host's sshd lets no request through to a port there; asking again is of no use."""
+
+
 class HostKeyRejected(RemoteError):
     """The host's key is unknown or differs from the one that is trusted."""
 
@@ -87,7 +94,8 @@ class CommandFailed(RemoteError):
     """
 
     def __init__(self, what: str, *, where: str, exit_code_remote: int, stderr: str) -> None:
-        tail = stderr.strip()[-2000:]
+        # While it is whole: a message is put together and cut, and half a key is not known as one.
+        tail = redact(stderr.strip())[-2000:]
         said = f": {tail}" if tail else ""
         super().__init__(f"{what} failed with exit code {exit_code_remote}{said}", where=where)
         self.exit_code_remote = exit_code_remote
@@ -111,7 +119,7 @@ class BackupFailed(QuoracyError):
 
 
 class PlanChanged(QuoracyError):
-    """The hosts no longer match the plan that was shown; the operation stopped between members."""
+    """The hosts no longer match the plan that was shown; the operation stopped between members or hosts."""
 
 
 class Stopped(QuoracyError):

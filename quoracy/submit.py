@@ -25,6 +25,7 @@ from quoracy.services import (
     server_url,
     without_login,
 )
+from quoracy.startup import collect_from_now_on
 
 if TYPE_CHECKING:
     from prefect.client.schemas import FlowRun
@@ -78,6 +79,7 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
     from prefect import tags
 
     _quieten()
+    collect_from_now_on()
     with _server_needed("the flow ran", subject_of(parameters)), tags(*_tags(parameters)):
         state = getattr(module, module_name)(**parameters, return_state=True)
     return _ended(state, str(state.state_details.flow_run_id))

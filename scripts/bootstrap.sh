@@ -23,6 +23,8 @@ need_packages() {
     command -v npm >/dev/null 2>&1 || echo npm
     command -v go >/dev/null 2>&1 || [ -x /usr/local/go/bin/go ] || echo golang-go
     command -v memcached >/dev/null 2>&1 || echo memcached
+    # What `make bench-redeploy` compares with.
+    command -v rsync >/dev/null 2>&1 || echo rsync
     [ -d /etc/ssl/certs ] && [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 }
 
@@ -56,6 +58,7 @@ fi
 [ -x .venv/bin/python ] || python3 -m venv .venv
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
 export UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV="$PWD/.venv"
-.venv/bin/uv pip install --quiet --require-hashes -r requirements.lock
+# Compiled once here rather than at every start where bytecode may not be written.
+.venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 echo "$wanted" > $stamp

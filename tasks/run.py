@@ -155,7 +155,8 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
             report = run()
     except QuoracyError as error:
         name, said = type(error).__name__, str(error)
-        publish("result", subject, f"# {name}\n\n{said}\n", error.what)
+        # The description stands above the text: the first line of what may be a whole log.
+        publish("result", subject, f"# {name}\n\n{said}\n", error.what.partition("\n")[0])
         return _failed(error)
     except Exception as error:  # noqa: BLE001  Prefect would show it as it is, secrets included
         return _defect(error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
+from services.sample import EVERY_CASE, SEED
 
 from quoracy.lab import places
 from quoracy.lab.lab import Lab
@@ -14,6 +16,16 @@ from quoracy.lab.machine import missing
 
 HOSTS = 5
 pytest_plugins = ["prefect_harness"]
+
+# A shell starts what runs in the background with SIGINT ignored, and what the tests start would inherit that:
+# those that press Ctrl-C would wait for nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    """What was chosen of the cases that are sampled, so that a log tells how to have them again."""
+    return "every case (QUORACY_EVERY_CASE)" if EVERY_CASE else f"QUORACY_FAULT_SEED={SEED}"
 
 
 @pytest.fixture(scope="session")

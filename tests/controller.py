@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +53,11 @@ def record(home: Home, text: str) -> EtcdCluster:
     finally:
         db.close()
     return cluster
+
+
+def caches() -> Path:
+    """Where Go keeps what it has compiled, for all tests on this machine: the first build is long."""
+    return Path(tempfile.gettempdir()) / f"quoracy-tests-{os.getuid()}"
 
 
 def home_in(directory: Path) -> Home:

@@ -53,7 +53,7 @@ def request(hosts: int = 1, *, source: str = "new", **changes: Any) -> RedeployR
     usual: dict[str, Any] = {
         "source": source,
         "recipe": "recipe",
-        "paths": frozenset({"index.js"}),
+        "paths": {"index.js": "as in the code"},
         "bytes": 1000,
         "dependencies": {f"h{number}": "" for number in range(1, hosts + 1)},
     }
@@ -71,6 +71,8 @@ class ServiceHost:
     building: set[str] = field(default_factory=set)
     dependencies: set[str] = field(default_factory=set)
     flat: tuple[str, ...] = ()
+    written: dict[str, str] = field(default_factory=dict)
+    prepared: bool = False
     adopting: bool = False
     running: str = ""
     host: HostFacts = field(default_factory=machine)
@@ -100,6 +102,8 @@ class ServiceHost:
             runtime=self.runtime,
             dependencies=frozenset(self.dependencies),
             flat=self.flat,
+            written=self.written,
+            prepared=self.prepared,
             adopting=self.adopting,
             port_taken=self.port_taken,
         )
@@ -109,7 +113,17 @@ def release(
     identity: str, source: str, *, created_s: int = 0, healthy: bool = True
 ) -> ReleaseFacts:
     """A complete release on a host."""
-    return ReleaseFacts(identity, source, "recipe", "", "v20.1.0", created_s, "op", healthy=healthy)
+    return ReleaseFacts(
+        identity,
+        source,
+        "recipe",
+        "",
+        "v20.1.0",
+        created_s,
+        "op",
+        healthy=healthy,
+        proven=healthy,
+    )
 
 
 class Unhealthy(Exception):
@@ -122,6 +136,7 @@ class ServiceWorld:
 
     hosts: dict[str, ServiceHost]
     broken: frozenset[str] = frozenset()
+    keep: int = 5
     clock: int = 100
 
     def look(self) -> ServiceFacts:
@@ -133,11 +148,14 @@ class ServiceWorld:
         host = self.hosts.get(step.host)
         self.clock += 1
         match step:
-            case steps.BuildHere() | steps.PrepareService() | steps.RunHook():
+            case steps.BuildHere() | steps.RunHook():
                 return
+            case steps.PrepareService():
+                host.prepared = True
             case steps.InstallDependencies(_, key):
                 host.dependencies.add(key)
             case steps.StageRelease(_, name, _):
+                assert host.prepared, "there is no user yet"
                 known = replace(
                     release(name, wanted.source, created_s=self.clock, healthy=False),
                     dependencies=wanted.dependencies[step.host],
@@ -161,6 +179,7 @@ class ServiceWorld:
             case steps.SwitchBack(_, name, failed):
                 assert host.current in (failed, name)
                 host.current = host.running = name
+                host.releases[name] = replace(host.releases[name], healthy=False)
             case steps.ReleaseAdopted():
                 host.layout, host.current, host.adopting, host.running = (
                     "flat",
@@ -192,11 +211,11 @@ class ServiceWorld:
         if known.source in self.broken:
             raise Unhealthy(name)
         assert host.running == name
-        host.releases[name] = replace(known, healthy=True)
+        host.releases[name] = replace(known, healthy=True, proven=True)
 
     def _prune(self, host: ServiceHost) -> None:
         kept = {host.current, host.previous}
-        newest = sorted(host.releases.values(), key=lambda one: one.created_s)[-5:]
+        newest = sorted(host.releases.values(), key=lambda one: one.created_s)[-self.keep :]
         kept |= {one.id for one in newest}
         host.releases = {name: one for name, one in host.releases.items() if name in kept}
 
@@ -215,5 +234,10 @@ def running_host(identity: str, source: str, older: Mapping[str, str] | None = N
     releases[identity] = release(identity, source, created_s=50)
     previous = next(reversed(list(older or {})), None)
     return ServiceHost(
-        layout="releases", current=identity, previous=previous, releases=releases, running=identity
+        layout="releases",
+        current=identity,
+        previous=previous,
+        releases=releases,
+        prepared=True,
+        running=identity,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from quoracy.spec.parse_service import ParsedService, parse_service
@@ -20,8 +18,3 @@ def configuration(name: str) -> ParsedService:
 def source(name: str) -> Path:
     """The code of one of its services."""
     return SHOP / "services" / name
-
-
-def caches() -> Path:
-    """Where Go keeps what it has compiled, for all tests on this machine: the first build is long."""
-    return Path(tempfile.gettempdir()) / f"quoracy-tests-{os.getuid()}"

@@ -31,7 +31,8 @@ from quoracy.spec.service_keys import KNOWN
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md")], key=lambda page: str(page.relative_to(ROOT))
+    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "examples/README.md"],
+    key=lambda page: str(page.relative_to(ROOT)),
 )
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 OPERATION = (DOCS / "operations" / "etcd-deploy.md").read_text()

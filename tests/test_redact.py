@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from quoracy.errors import CommandFailed
 from quoracy.redact import MASK, mask_secrets, redact, remembering
 from quoracy.secrets import resolve
 
@@ -113,3 +114,12 @@ def test_messages_arguments_and_tracebacks_of_child_loggers_are_masked() -> None
     assert "it failed\nTraceback" in kept.lines[1]
     assert f"RuntimeError: {MASK}" in kept.lines[1]
     assert key.splitlines()[1] not in "".join(kept.lines)
+
+
+def test_half_a_key_that_a_host_says_is_masked_before_the_message_is_put_together() -> None:
+    line = "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYeBDtMyYPjqV3S1k8wzJoAoGCCqGSM49"
+    said = f"{line}\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----\nfailed\n"
+
+    error = CommandFailed("start etcd", where="h1", exit_code_remote=1, stderr=said)
+
+    assert str(error) == f"h1: start etcd failed with exit code 1: {MASK}\nfailed"

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quoracy.checks.verdict import Verdict, failed, passed
+from quoracy.commands.service_layout import web_root
 from quoracy.facts.service_state import UnitState
 from quoracy.spec.service import Service, ServiceType
 
+HTTP_PORT = 80
+"""Where nginx listens unless the service says otherwise."""
+NO_ANSWER = "NoAnswer"
 CRASHES = 2
 """Restarts by systemd after which waiting longer is of no use."""
 
@@ -37,13 +41,46 @@ def check_gate(
 
 
 def check_process(service: Service, state: UnitState) -> Verdict:
-    """Whether the unit runs, and its process works in the release; nginx works nowhere."""
+    """Whether the unit runs, from the release, with its port to itself; nginx works nowhere."""
     if not state.running:
         return failed("NotRunning", f"the unit is {told(state)}")
     if service.type is not ServiceType.STATIC and not state.inside:
         place = state.works_in or "an unknown place"
         return failed("AnotherRelease", f"the process works in {place}, not in the release")
+    if state.stranger:
+        return failed(
+            "AnotherAnswers",
+            f"something else answers on port {service.port}",
+            next_step=f"`ss -ltnp` on the host says which process, that the unit {service.unit} has "
+            "not started now: end it",
+        )
     return passed("Running", "the unit runs from the release")
+
+
+def check_answer(
+    service: Service, path: str, *, status: int, problem: str, same_file: bool | None
+) -> Verdict:
+    """Whether an answer of the service speaks for the release.
+
+    Args:
+        status: 0 when none came; `problem` says why.
+        same_file: static: whether its body is the release's file; None when there is no such file.
+    """
+    is_2xx = 200 <= status < 300
+    if is_2xx and same_file is not False:
+        return passed("Answered", f"GET {path}: {status}")
+    # The release has the file: then it is nginx that does not look for it there.
+    advice = (
+        f"let nginx serve {web_root(service)} on port {service.port or HTTP_PORT} "
+        "(see docs/service-config.md), and reload it"
+        if same_file is not None
+        else ""
+    )
+    if is_2xx:
+        said = f"GET {path}: {status}, but it is not the file of the release"
+        return failed("AnotherFile", said, next_step=advice)
+    said = f"GET {path}: {problem or f'status {status}'}"
+    return failed("AnotherStatus" if status else NO_ANSWER, said, next_step=advice)
 
 
 def check_alive(first: UnitState, now: UnitState) -> Verdict:

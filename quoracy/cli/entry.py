@@ -8,10 +8,12 @@ import typer
 
 from quoracy.errors import QuoracyError
 from quoracy.redact import redact
+from quoracy.startup import collect_nothing_yet
 
 
 def run(app: typer.Typer, name: str) -> None:
     """Run a command line; a user's mistake ends in a message, never in a traceback."""
+    collect_nothing_yet()
     try:
         app()
     except QuoracyError as error:

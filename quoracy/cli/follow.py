@@ -31,6 +31,7 @@ _MARKS = {
 }
 _UNDER_WAY = {"planned": "not yet", "started": "under way"}
 _CUT_OFF = {"planned": "not taken", "started": "cut off: its process ended meanwhile"}
+_SAID = " " * 4
 _TROUBLE = ("failed", "undone", "undo_failed")
 
 
@@ -43,14 +44,45 @@ class Followed:
     begun: datetime
 
 
+class Told:
+    """What hosts and builds have said and a person has on the screen: it is not shown twice."""
+
+    def __init__(self) -> None:
+        self._lines: set[str] = set()
+
+    def add(self, text: str) -> None:
+        """Note what is shown: in the text of an error, such lines are indented below what happened."""
+        self._lines |= {line.strip() for line in text.splitlines() if line.startswith(_SAID)}
+
+    def output(self, line: str) -> None:
+        """Note a line that is shown as it comes, with its host before it."""
+        self._lines.add(line.partition(": ")[2].strip())
+
+    def rest_of(self, text: str) -> str:
+        """A text without the lines that were shown."""
+        left: list[str] = []
+        for line in text.splitlines():
+            if not (line.startswith(_SAID) and line.strip() in self._lines):
+                left.append(line)
+            elif left and left[-1].endswith(":"):
+                left[-1] += " what stands above"
+        return "\n".join(left)
+
+
 @contextmanager
-def following(db: Database, cluster: str, *, console: Console) -> Iterator[None]:
-    """Show the cluster's operation that begins from now on, while the block runs.
+def following(
+    db: Database, cluster: str, *, console: Console, told: Told | None = None
+) -> Iterator[None]:
+    """Show the operation on a cluster or service that begins from now on, while the block runs.
 
     On a terminal one line per member is kept up to date; elsewhere each step is a line when it ends.
+
+    Args:
+        told: What is on the screen already, and what is put there.
     """
     begun = db.now()
     stop = threading.Event()
+    told = told or Told()
 
     def look() -> Followed:
         operation = latest_operation(db, cluster, begun)
@@ -58,7 +90,7 @@ def following(db: Database, cluster: str, *, console: Console) -> Iterator[None]
 
     def show() -> None:
         try:
-            (_live if console.is_terminal else _lines)(_looks(look, stop), console)
+            (_live if console.is_terminal else _lines)(_looks(look, stop), console, told)
         except QuoracyError as error:
             console.print(f"the view ends here, the operation goes on: {error}", style="yellow")
 
@@ -79,33 +111,42 @@ def _looks(look: Callable[[], Followed], stop: threading.Event) -> Iterator[tupl
         yield look(), last
 
 
-def _live(looks: Iterable[tuple[Followed, bool]], console: Console) -> None:
+def _live(looks: Iterable[tuple[Followed, bool]], console: Console, told: Told) -> None:
+    followed = None
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         for followed, last in looks:
-            live.update(live_view(followed, now=None if last else datetime.now(UTC)))
+            now = None if last else datetime.now(UTC)
+            live.update(live_view(followed, now=now, told=told))
+    for step in followed.steps if followed else ():
+        told.add(step.detail)
 
 
-def _lines(looks: Iterable[tuple[Followed, bool]], console: Console) -> None:
-    told: set[int] = set()
+def _lines(looks: Iterable[tuple[Followed, bool]], console: Console, told: Told) -> None:
+    shown: set[int] = set()
     for followed, _ in looks:
         for step in followed.steps:
-            if step.ended_at is not None and step.seq not in told:
-                told.add(step.seq)
-                console.print(step_line(step), soft_wrap=True)
+            if step.ended_at is not None and step.seq not in shown:
+                shown.add(step.seq)
+                console.print(step_line(step, told=told), soft_wrap=True)
+                told.add(step.detail)
 
 
-def live_view(followed: Followed, *, now: datetime | None) -> RenderableType:
+def live_view(
+    followed: Followed, *, now: datetime | None, told: Told | None = None
+) -> RenderableType:
     """Title, one line per member (or host), then what failed and what was put back.
 
     Args:
         followed: The operation and its steps so far.
         now: The present; None when the operation is over, and nothing is under way any more.
+        told: What is on the screen already.
     """
     operation, steps = followed.operation, followed.steps
     parts: list[RenderableType] = []
     if operation and steps:
         parts += [Text(operation.title, style="bold"), _lines_of_members(steps, now)]
-    parts += [step_line(step) for step in steps if step.state in _TROUBLE and step.ended_at]
+    troubles = (step for step in steps if step.state in _TROUBLE and step.ended_at)
+    parts += [step_line(step, told=told) for step in troubles]
     if now and not any(step.state == "started" for step in steps):
         parts.append(_between_steps(followed, now))
     return Group(*parts)
@@ -175,12 +216,13 @@ def _current(steps: Sequence[StepRecord], state: str) -> str:
     return next(step.title for step in steps if step.state == state)
 
 
-def step_line(step: StepRecord, *, over: bool = True) -> Text:
+def step_line(step: StepRecord, *, over: bool = True, told: Told | None = None) -> Text:
     """One step as one line; what went wrong is told in full.
 
     Args:
         step: As the journal has it.
         over: Whether the operation has ended, so that what has not been done never will be.
+        told: What is on the screen already and not repeated.
     """
     mark, colour = _MARKS[step.state]
     where = step.host or "controller"
@@ -191,7 +233,8 @@ def step_line(step: StepRecord, *, over: bool = True) -> Text:
     taken = f"{_seconds(step, None):.1f} s" if step.ended_at else f"({why_not})"
     line.append(f" {taken}", style="dim")
     if step.state in ("failed", "undo_failed"):
-        line.append(f"\n  {step.detail.removeprefix(f'{where}: ')}", style="red")
+        detail = told.rest_of(step.detail) if told else step.detail
+        line.append(f"\n  {detail.removeprefix(f'{where}: ')}", style="red")
     elif step.detail:
         line.append(f"  {step.detail.splitlines()[0]}", style="dim")
     return line

@@ -7,9 +7,9 @@ from pathlib import Path
 import typer
 
 from quoracy.cli.entry import run
-from quoracy.cli.options import AsJson, DryRun, WithoutPrefect
+from quoracy.cli.options import AsJson, DryRun, Submit, WithoutPrefect
 from quoracy.cli.service import redeploy, rollback
-from quoracy.cli.service_options import Force, NoBuild, Project
+from quoracy.cli.service_options import Force, NoBuild, Project, Verify
 
 app = typer.Typer(
     name="pxdcli",
@@ -26,8 +26,10 @@ app.command()(rollback)
 def redeploy_all(
     no_build: NoBuild = False,
     force: Force = False,
+    verify: Verify = False,
     dry_run: DryRun = False,
     project: Project = Path(),
+    submit: Submit = False,
     without_prefect: WithoutPrefect = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,8 +38,10 @@ def redeploy_all(
         all_=True,
         no_build=no_build,
         force=force,
+        verify=verify,
         dry_run=dry_run,
         project=project,
+        submit=submit,
         without_prefect=without_prefect,
         as_json=as_json,
     )

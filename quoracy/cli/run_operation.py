@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -96,7 +96,7 @@ def run_operation(
 def _run(
     flow: str, parameters: Mapping[str, Any], way: Way, open_plainly: Open, console: Console
 ) -> Ending:
-    from quoracy.cli.follow import following
+    from quoracy.cli.follow import Told, following
     from quoracy.db.session import open_database
     from quoracy.home import load_home
     from quoracy.submit import subject_of
@@ -104,15 +104,22 @@ def _run(
     home = load_home()
     subject = subject_of(parameters)
     run = _run_plainly if way.without_prefect else _run_through_prefect
-    db = open_database(home.database_url)
+    db, told = open_database(home.database_url), Told()
+
+    def show_output(line: str) -> None:
+        told.output(line)
+        console.print(line, style="dim", markup=False, highlight=False)
+
     try:
-        with _at_the_keyboard(way, console):
-            return run(
+        with _at_the_keyboard(way, console, show_output):
+            ending = run(
                 _Call(home, flow, parameters, way, open_plainly, console),
-                lambda: following(db, subject, console=console),
+                lambda: following(db, subject, console=console, told=told),
             )
     finally:
         db.close()
+    # Scripts have not seen what is on the screen.
+    return ending if way.as_json else replace(ending, message=told.rest_of(ending.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +145,19 @@ def _require_sense(way: Way) -> None:
         )
 
 
-def _at_the_keyboard(way: Way, console: Console) -> ExitStack:
-    """Ctrl-C stops between members; what is to be approved is asked here, when someone is there."""
+def _at_the_keyboard(way: Way, console: Console, show_output: Callable[[str], None]) -> ExitStack:
+    """Ctrl-C stops between members or hosts; what is to be approved is asked here, when someone is there.
+
+    What builds and hooks say is shown here, too.
+    """
     from quoracy.operate.approval import approving_with
     from quoracy.operate.interrupt import stop_on_ctrl_c
+    from quoracy.operate.output import showing_with
 
     stack = ExitStack()
     if way.submit:
         return stack  # it runs elsewhere: Ctrl-C ends the waiting for it
+    stack.enter_context(showing_with(show_output))
     stack.enter_context(stop_on_ctrl_c(lambda said: console.print(said, style="yellow")))
     if way.asks and sys.stdin.isatty():
         stack.enter_context(approving_with(lambda question: _ask(question, console)))
@@ -194,7 +206,9 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     from quoracy.cli.show import show_plan
     from quoracy.db.holder import user_name
     from quoracy.operate.approval import approver_at_hand
+    from quoracy.operate.output import show_output
     from quoracy.operate.run import ENDINGS, Asked
+    from quoracy.startup import collect_from_now_on
     from quoracy.submit import subject_of
 
     by = os.environ.get("SUDO_USER") or user_name()
@@ -202,8 +216,9 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     more = f"quoracy history {subject_of(call.parameters)}"
     try:
         with call.open_plainly(call.home) as operation, following():
+            collect_from_now_on()
             operation.approve = approver_at_hand() if call.way.asks else None
-            operation.log = lambda line: call.console.print(line, style="dim", markup=False)
+            operation.log = show_output
             plan = operation.plan()
             report = operation.run(plan, asked)
             if report.outcome == "dry_run" and not call.way.as_json:

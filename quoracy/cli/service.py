@@ -109,7 +109,8 @@ def rollback(
     raise run_operation(
         "service-rollback",
         parameters,
-        Way(submit, without_prefect, as_json),
+        # Looking needs no server.
+        Way(submit, without_prefect or (dry_run and not submit), as_json),
         open_plainly,
         lambda: _require_code(directory, name),
     )

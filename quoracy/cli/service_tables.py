@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from quoracy.commands.service_layout import web_root
 from quoracy.effects.project import FoundService
 from quoracy.facts.host import HostSilent
 from quoracy.facts.service import ReleaseFacts, ServiceHostFacts
-from quoracy.plan.service_redeploy import runs_current
+from quoracy.plan.service_switching import runs_current
 from quoracy.spec.document import printed
-from quoracy.spec.service import Service
+from quoracy.spec.service import Service, ServiceType
 
 Row = dict[str, Any]
 _LAYOUTS = {
@@ -91,6 +92,8 @@ def _trouble(service: Service, found: ServiceHostFacts) -> str:
         return "the link to the current release leads nowhere"
     if found.unit.active != "active":
         return f"unit {found.unit.active} ({found.unit.sub})"
+    if service.type is ServiceType.STATIC:
+        return f"{web_root(service)} leads to {printed(found.web_root) or 'nothing'}"
     inside = f"{service.directory}/releases/"
     if found.unit.running_in.startswith(inside):
         return printed(f"runs release {found.unit.running_in.removeprefix(inside)}")
@@ -100,7 +103,7 @@ def _trouble(service: Service, found: ServiceHostFacts) -> str:
 def show_status(service: Service, rows: list[Row], console: Console) -> None:
     """A line per host."""
     console.print(f"{service.name}, {service.type}", style="bold", highlight=False)
-    table = _table("host", "state", "release", "made", "restarts", "note")
+    table = _table("host", "state", "release", "made (UTC)", "restarts", "note")
     for row in rows:
         table.add_row(
             row["host"],
@@ -134,6 +137,7 @@ def _release(host: str, found: ServiceHostFacts, release: ReleaseFacts) -> Row:
         "release": release.id,
         "is": next((mark for mark, one in marks.items() if one == release.id), ""),
         "healthy": release.healthy,
+        "proven": release.proven,
         "made_at": _time(release.created_s),
         "source": release.source,
         "runtime": release.runtime,
@@ -146,9 +150,9 @@ def show_releases(
     service: Service, rows: list[Row], silent: Mapping[str, str], console: Console
 ) -> None:
     """A line per host and release."""
-    table = _table("host", "release", "", "was healthy", "made", "note")
+    table = _table("host", "release", "", "was healthy", "made (UTC)", "note")
     for row in rows:
-        healthy = "yes" if row["healthy"] else "no"
+        healthy = "yes" if row["proven"] else "no"
         made, note = _short(row["made_at"]), Text(row["note"])
         table.add_row(row["host"], row["release"], row["is"], healthy, made, note)
     if rows:

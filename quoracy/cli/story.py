@@ -31,7 +31,7 @@ _IN_WORDS = {
     "nothing_to_do": "nothing to do: all was as wanted",
     "dry_run": "dry run: nothing was changed",
     "refused": "refused: nothing was changed",
-    "stopped": "stopped on request between two members; run the same command again to go on",
+    "stopped": "stopped on request, with nothing half done; run the same command again to go on",
     "failed": "failed",
     "rolled_back": "rolled back: a step failed, and what it belonged to was put back",
     "rollback_failed": "rollback failed: a step failed and so did putting back; look at the hosts",
@@ -88,7 +88,7 @@ def _outcome(record: Record) -> str:
     outcome = outcome_of(record)
     done = sum(1 for step in record.steps if step.state == "done")
     if outcome == "refused" and done:
-        # A gate between two members says no as well; what was done before stays.
+        # A gate between two groups of steps says no as well; what was done before stays.
         return f"refused by a check after {done} step(s); nothing is half done"
     return _IN_WORDS[outcome]
 

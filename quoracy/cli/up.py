@@ -48,7 +48,8 @@ def up(
         start_runner(home, server.url, checkout)
     typer.echo(f"runner: serves {', '.join(sorted(deployments_of(checkout)))}")
     typer.echo(
-        f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER`; stop with `quoracy down`"
+        f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER` or"
+        " `quoracy service redeploy NAME`; stop with `quoracy down`"
     )
 
 

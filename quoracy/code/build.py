@@ -1,6 +1,8 @@
 """Builds on the controller: in a copy of the code, so that neither the code nor a host changes.
 
 A failed build therefore leaves nothing behind; what it made is shipped like code that needs no build.
+A build is code that runs as the controller's user: it gets few of its variables and a home of its own,
+and npm's install scripts only run when `redeploy.install_scripts` allows it; no wall is around it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quoracy.code.copy import copy_entries, copy_outputs
+from quoracy.code.install import NO_SCRIPTS, NPM_CI, say_left_out
 from quoracy.code.lockfiles import check_go, node_files, read_package
 from quoracy.code.outputs import binary_name, keep_shipped, outputs
 from quoracy.code.scan import Scanned
@@ -137,9 +140,13 @@ class _Build:
     def scripted(self) -> None:
         """All dependencies, those of the development too, and the build; none of them is shipped."""
         if node_files(self.tree, development=True):
+            scripts = self.service.redeploy.install_scripts
             # NODE_ENV=production would leave the build's own tools out.
-            install = (program("npm"), "ci", "--include=dev", "--no-audit", "--no-fund")
-            self.runner.run(install, "npm ci", self.tree, tool_environment())
+            flags = ("--include=dev", *(() if scripts else (NO_SCRIPTS,)))
+            install = (program("npm"), *NPM_CI, *flags)
+            self.runner.run(install, "npm ci", self.tree, self._tools())
+            if not scripts:
+                say_left_out(self.tree, self.runner.log)
         if self.service.redeploy.build:
             self.own_command()
         else:
@@ -183,7 +190,11 @@ class _Build:
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in self.service.environment.items()
         }
-        return tool_environment(**{**own, **more})
+        return self._tools(**{**own, **more})
+
+    def _tools(self, **more: str) -> dict[str, str]:
+        passed = self.service.redeploy.pass_variables
+        return tool_environment(self.tree.with_name("home"), passed, **more)
 
 
 def _has_script(source: Path) -> bool:

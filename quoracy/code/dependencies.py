@@ -2,8 +2,8 @@
 
 What is made is laid over `<dir>/deps/<key>` on a host: for nodejs `node_modules`, for python what goes
 into an environment (`lib/python3.11/site-packages`, `bin`). Nothing in it was run or compiled for the
-controller: npm's install scripts are left out and Python packages come as wheels for the host, so that
-neither the controller's version nor its keys matter to what others publish.
+controller: Python packages come as wheels for the host and npm's install scripts are left out, unless
+`redeploy.install_scripts` allows strangers' code to run here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from quoracy.code.install import (
 )
 from quoracy.code.lockfiles import PACKAGE, PROJECT, REQUIREMENTS, UV_LOCK, pinned
 from quoracy.code.shown import Log, Runner
+from quoracy.code.tools import tool_environment
 from quoracy.durable import locked, sync_directory
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.spec.service import Service, ServiceType
@@ -66,7 +67,8 @@ def dependency_key(service: Service, source: Path, runtime: str, architecture: s
     if not files:
         return ""
     nodejs = service.type is ServiceType.NODEJS
-    flags = npm_flags(development=development) if nodejs else UV_FLAGS
+    scripts = service.redeploy.install_scripts
+    flags = npm_flags(development=development, scripts=scripts) if nodejs else UV_FLAGS
     told = [
         service.type.value,
         service.nodejs_runtime,
@@ -167,12 +169,22 @@ def install_on_controller(
     """
     development = builds_on_host(service, source)
     files = pinned(service, source, development=development)
-    with tempfile.TemporaryDirectory(prefix="quoracy-dependencies-") as work:
+    wanted = service.redeploy
+    with tempfile.TemporaryDirectory(prefix="quoracy-dependencies-") as workspace:
+        work = Path(workspace, "work")
         for name, content in files.items():
-            file = Path(work) / name
+            file = work / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        one = Installation(Path(work), into, architecture, development, Runner(log, timeout))
+        one = Installation(
+            work,
+            into,
+            architecture,
+            development,
+            scripts=wanted.install_scripts,
+            environment=tool_environment(Path(workspace, "home"), wanted.pass_variables),
+            runner=Runner(log, timeout),
+        )
         if service.type is ServiceType.NODEJS:
             install_node_modules(one)
         else:

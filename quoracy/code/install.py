@@ -1,21 +1,27 @@
-"""Installing dependencies for a host without running or compiling any of them on the controller."""
+"""Installing dependencies for a host; unless it is asked for, none of them is run on the controller."""
 
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quoracy.code.lockfiles import ON_HOST, REQUIREMENTS, UV_LOCK
-from quoracy.code.shown import Runner
-from quoracy.code.tools import architecture_of, program, tool_environment
-from quoracy.errors import StepFailed
+from quoracy.code.lockfiles import ON_HOST, PACKAGE, REQUIREMENTS, UV_LOCK, read_package
+from quoracy.code.shown import Log, Runner
+from quoracy.code.tools import architecture_of, program
+from quoracy.errors import StepFailed, UsageError
 
-_NPM = ("ci", "--no-audit", "--no-fund", "--ignore-scripts", "--os=linux", "--libc=glibc")
+NPM_CI = ("ci", "--no-audit", "--no-fund")
+NO_SCRIPTS = "--ignore-scripts"
+_FOR_HOSTS = ("--os=linux", "--libc=glibc")
+# Of package.json itself; `npm ci` runs them, too (docs.npmjs.com, "Life Cycle Operation Order").
+_OWN_SCRIPTS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
+ALLOWED = "set redeploy.install_scripts to true"
 UV_FLAGS = ("--only-binary", ":all:", "--link-mode", "copy", "--no-progress")
 
 # As `uv venv --relocatable` writes it: /bin/sh runs the second line, Python reads it as a string. The
@@ -35,6 +41,8 @@ class Installation:
         into: Empty directory that becomes what is laid over the host's.
         architecture: The host's, as `uname -m` says it.
         development: Whether a build on the host needs the development dependencies of a nodejs service.
+        scripts: Whether npm may run install scripts, here, for the host.
+        environment: What the installer gets.
         runner: Shows the installer's output and ends it in time.
     """
 
@@ -42,23 +50,30 @@ class Installation:
     into: Path
     architecture: str
     development: bool
+    scripts: bool
+    environment: Mapping[str, str]
     runner: Runner
 
 
 def install_node_modules(one: Installation) -> None:
-    """Make `node_modules` by `npm ci`; nothing of the packages is run.
+    """Make `node_modules` by `npm ci`; nothing of the packages is run unless `scripts` says so.
 
     Raises:
         StepFailed: npm failed, or a package has to be compiled for the host.
-        UsageError: There is no npm.
+        UsageError: There is no npm, or scripts would make things for another architecture.
     """
     cpu = architecture_of(one.architecture).npm
-    install = (program("npm"), *npm_flags(development=one.development), f"--cpu={cpu}")
-    one.runner.run(install, "npm ci", one.work, tool_environment())
+    if one.scripts:
+        _require_same(one.architecture)
+    flags = npm_flags(development=one.development, scripts=one.scripts)
+    install = (program("npm"), *flags, f"--cpu={cpu}")
+    one.runner.run(install, "npm ci", one.work, one.environment)
     modules = one.work / "node_modules"
     modules.mkdir(exist_ok=True)
     _check_architecture(one, cpu)
-    _check_native(one)
+    if not one.scripts:
+        _check_native(one)
+        say_left_out(one.work, one.runner.log)
     shutil.move(modules, one.into / "node_modules")
 
 
@@ -70,7 +85,7 @@ def install_site_packages(one: Installation, version: str) -> None:
         UsageError: There is no uv.
     """
     uv = program("uv")
-    environment = tool_environment(UV_PYTHON_DOWNLOADS="never")
+    environment = {**one.environment, "UV_PYTHON_DOWNLOADS": "never"}
     python = ("--python", sys.executable)
     if (one.work / UV_LOCK).exists():
         export = (uv, "export", *python, "--frozen", "--no-dev", "--no-emit-project", "--quiet")
@@ -79,21 +94,42 @@ def install_site_packages(one: Installation, version: str) -> None:
     packages.mkdir(parents=True)
     hashes = ("--require-hashes",) if has_hashes((one.work / REQUIREMENTS).read_bytes()) else ()
     wanted = (*hashes, "--requirement", REQUIREMENTS, "--target", str(packages))
-    platform = architecture_of(one.architecture).wheels
-    host = (*python, "--python-version", version, "--python-platform", platform)
+    wheels = architecture_of(one.architecture).wheels
+    host = (*python, "--python-version", version, "--python-platform", wheels)
     install = (uv, "pip", "install", *UV_FLAGS, *wanted, *host)
     one.runner.run(install, "uv pip install", one.work, environment)
     _move_scripts(packages, one.into)
 
 
-def npm_flags(*, development: bool) -> tuple[str, ...]:
+def npm_flags(*, development: bool, scripts: bool) -> tuple[str, ...]:
     """What npm is told on every architecture; NODE_ENV must not decide."""
-    return (*_NPM, "--include=dev" if development else "--omit=dev")
+    without = () if scripts else (NO_SCRIPTS,)
+    return (*NPM_CI, *without, *_FOR_HOSTS, "--include=dev" if development else "--omit=dev")
+
+
+def say_left_out(work: Path, log: Log) -> None:
+    """Name the install scripts that npm was kept from running in a directory; nothing when there are none."""
+    scripts = read_package(work).get("scripts")
+    own = [name for name in _OWN_SCRIPTS if isinstance(scripts, dict) and name in scripts]
+    left_out = [name for name, _, noted in _installed(work) if noted.get("hasInstallScript")]
+    left_out += [f"{PACKAGE} ({name})" for name in own]
+    if left_out:
+        log(f"install scripts were not run: {', '.join(left_out)}; {ALLOWED} if they must be")
 
 
 def has_hashes(requirements: bytes) -> bool:
     """Whether a file of requirements pins what it installs by content."""
     return b"--hash=" in requirements
+
+
+def _require_same(architecture: str) -> None:
+    """A script makes or fetches what fits the machine that it runs on."""
+    here = platform.machine()
+    if architecture_of(here) != architecture_of(architecture):
+        raise UsageError(
+            f"install scripts run on the controller ({here}) make nothing for {architecture}",
+            next_step=f"{ON_HOST}, or take redeploy.install_scripts away",
+        )
 
 
 def _check_architecture(one: Installation, cpu: str) -> None:
@@ -116,9 +152,8 @@ def _check_native(one: Installation) -> None:
         if compiled and not noted.get("optional"):
             raise StepFailed(
                 f"the package {name} has to be compiled for the host",
-                next_step=f"{ON_HOST}, with npm and a compiler there",
+                next_step=f"{ON_HOST}, with npm and a compiler there, or {ALLOWED}, with a compiler here",
             )
-        one.runner.log(f"the install script of {name} is not run; if it must be, {ON_HOST}")
 
 
 def _installed(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:

@@ -46,6 +46,7 @@ def pinned(service: Service, source: Path, *, development: bool) -> dict[str, by
         files = node_files(source, development=development)
         if files:
             _check_alone(source)
+            files[PACKAGE] = _without_scripts(source)
         return files
     if service.type is ServiceType.PYTHON:
         return _python_files(source)
@@ -116,6 +117,12 @@ def check_go(source: Path) -> None:
 def _group(package: dict[str, Any], group: str) -> dict[str, str]:
     found = package.get(group)
     return found if isinstance(found, dict) else {}
+
+
+def _without_scripts(source: Path) -> bytes:
+    """`npm ci` runs those of the service itself, too (postinstall, prepare), and its code is not there."""
+    kept = {key: value for key, value in read_package(source).items() if key != "scripts"}
+    return json.dumps(kept, indent=2).encode()
 
 
 def _check_alone(source: Path) -> None:

@@ -59,6 +59,11 @@ def release_stream(
     yield bytes(pending)
 
 
+def stream_size(entries: Iterable[Entry]) -> int:
+    """About how many bytes the tar of these entries has."""
+    return sum(entry.size + 2 * tarfile.BLOCKSIZE for entry in entries)
+
+
 def deleted_list(paths: Iterable[str]) -> bytes:
     """Paths as `xargs -0` reads them."""
     return b"".join(_raw(path) + b"\0" for path in paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,27 @@ _PACKAGES = {
     "go": "install Go (Debian: golang-go)",
     "uv": "install uv (pip install uv)",
 }
-# The controller's own settings may hold a database's password or an API key; what installs and builds
-# other people's code is not to see them.
-_KEPT_BACK = ("QUORACY_", "PREFECT_")
+# fmt: off
+_PASSED = frozenset({
+    "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME",
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO", "NODE_OPTIONS",
+    # Not by their beginning: there is GOOGLE_APPLICATION_CREDENTIALS.
+    "GOAUTH", "GOFLAGS", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOROOT", "GOSUMDB",
+    "GOTOOLCHAIN", "GOVCS",
+    # Where the programs on PATH may be stand-ins that look for the real ones from HOME.
+    "ASDF_DATA_DIR", "PYENV_ROOT", "RUSTUP_HOME", "VOLTA_HOME",
+})
+# fmt: on
+_PASSED_FROM = ("LC_", "npm_config_", "NPM_CONFIG_", "PIP_", "UV_")
+# What installers read and keep in a home: by the variable that names its place, and where it is without.
+_SETTINGS = (
+    ("", "", (".npmrc", ".netrc", ".pip")),
+    ("XDG_CONFIG_HOME", ".config", ("go", "pip", "uv")),
+)
+_CACHES = (("", "", (".npm",)), ("XDG_CACHE_HOME", ".cache", ("pip", "uv")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +86,59 @@ def program(name: str) -> str:
     return found
 
 
-def tool_environment(**more: str) -> dict[str, str]:
-    """The environment of the controller without our own settings; its output is read line by line."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_KEPT_BACK)}
-    return {**kept, "PATH": _path(), "NO_COLOR": "1", "FORCE_COLOR": "0", **more}
+def tool_environment(home: Path, passed: Iterable[str] = (), **more: str) -> dict[str, str]:
+    """What builds and installers get of the controller's environment; their output is read line by line.
+
+    They run code of others: no keys, no SSH agent and no settings of ours are within easy reach. It is no
+    wall, as they run as the same user.
+
+    Args:
+        home: A directory for them alone, which is made when it is not there. In it are links to the
+            installers' own settings and caches, those of the user.
+        passed: Names of further variables that they may see.
+        more: Variables with their values.
+    """
+    names = frozenset(passed)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name in names or name.startswith(_PASSED_FROM)
+    }
+    _furnish(home)
+    own = {"PATH": _path(), "NO_COLOR": "1", "FORCE_COLOR": "0"}
+    return {"HOME": str(home), **kept, **own, **more}
+
+
+def _furnish(home: Path) -> None:
+    """Link what npm, uv, pip and Go read and keep in the user's home, so that they find it as always."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    for place, target in _at_home(_CACHES):
+        # One that is not there yet would be filled in the home that goes away.
+        if not target.exists() and _can_make(target):
+            target.mkdir(parents=True)
+        _link(home / place, target)
+    for place, target in _at_home(_SETTINGS):
+        _link(home / place, target)
+
+
+def _at_home(kinds: Iterable[tuple[str, str, Iterable[str]]]) -> Iterator[tuple[str, Path]]:
+    """Each place, relative to a home, and what is there in the user's."""
+    for variable, directory, names in kinds:
+        there = Path(os.environ.get(variable) or Path.home() / directory)
+        for name in names:
+            yield f"{directory}/{name}".lstrip("/"), there / name
+
+
+def _can_make(target: Path) -> bool:
+    """A service's login may have a home that is not there, or is not its own."""
+    nearest = next(parent for parent in target.parents if parent.exists())
+    return nearest != Path(nearest.anchor) and os.access(nearest, os.W_OK)
+
+
+def _link(place: Path, target: Path) -> None:
+    if target.exists() and not place.is_symlink():
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        place.symlink_to(target)
 
 
 def _path() -> str:

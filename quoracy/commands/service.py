@@ -11,30 +11,39 @@ from pathlib import PurePosixPath
 
 from quoracy.commands.script import Argv, script, write_file
 from quoracy.commands.service_layout import dependencies_path, journal_path, release_path
+from quoracy.commands.service_owner import marked, secured
 from quoracy.commands.service_release import unpack
-from quoracy.commands.service_user import in_sandbox
+from quoracy.commands.service_user import as_user, in_sandbox
 from quoracy.spec.service import Service, ServiceType
 
 DEPENDENCIES_SENT = ".sent"
 """Last member of the tar that `install_dependencies` reads, not empty: it proves that all arrived."""
 
 
-def prepare_service(service: Service) -> str:
-    """The service's user and directories; what is there is left as it is."""
+def prepare_service(service: Service, *, flat: bool = False) -> str:
+    """The service's user and directories, which are root's from now on.
+
+    Args:
+        flat: Whether the service runs right in its directory.
+    """
     directory, user = service.directory, service.user
     made = shlex.quote(f'u {user} - "{service.name}" /nonexistent')
     parts: list[str | Argv] = [
         f"id -u {user} > /dev/null 2>&1 || systemd-sysusers --inline {made}",
         ("mkdir", "-p", "-m", "0755", directory),
-        # In a flat directory, which is the service's own, they may be its traps: root trusts what is there.
-        f"for each in releases deps .quoracy; do at={directory}/$each",
-        "if [ -L $at ] || { [ -e $at ] && ! { [ -d $at ] && [ -O $at ]; }; }; then",
-        'echo "$at is in the way: it is not a directory of root\'s; move it away" >&2; exit 1; fi; done',
-        f"for each in releases deps .quoracy; do mkdir -p -m 0755 {directory}/$each; done",
-        f"if [ ! -e {directory}/shared ]; then",
-        ("mkdir", "-m", "0755", f"{directory}/shared"),
-        f"chown {user}: {directory}/shared",
+        *secured(service, flat=flat),
+        # First: a directory of root's of this name says that the others are ours.
+        ("mkdir", "-p", "-m", "0755", f"{directory}/.quoracy"),
+        marked(service),
+        ("mkdir", "-p", "-m", "0755", f"{directory}/releases", f"{directory}/deps"),
+        f"if [ ! -e {directory}/shared ] && [ ! -L {directory}/shared ]; then",
+        # Under its name only once it is the user's.
+        ("rm", "-rf", f"{directory}/.quoracy/shared"),
+        ("mkdir", "-m", "0755", f"{directory}/.quoracy/shared"),
+        f"chown {user}: {directory}/.quoracy/shared",
+        ("mv", "-T", f"{directory}/.quoracy/shared", f"{directory}/shared"),
         "fi",
+        *_shared_is_writable(service),
     ]
     if service.type is ServiceType.PYTHON:
         system = f"{directory}/.quoracy/python/bin"
@@ -43,6 +52,15 @@ def prepare_service(service: Service) -> str:
             ("ln", "-s", "-f", "/usr/bin/python3", f"{system}/python"),
         ]
     return script("umask 022", *parts)
+
+
+def _shared_is_writable(service: Service) -> tuple[str, ...]:
+    """Another `app_user` than before: the release that serves needs it as it is, so nothing is given away."""
+    if not service.redeploy.shared:
+        return ()
+    user, path = service.user, f"{service.directory}/shared"
+    message = f"{user} may not write to {path}; give it to that user: chown -R {user}: {path}/"
+    return (f"{as_user(user, 'test', '-w', path)} || {{ echo '{message}' >&2; exit 1; }}",)
 
 
 def install_dependencies(service: Service, key: str) -> str:
@@ -93,9 +111,10 @@ def install_dependencies_on_host(
 
 
 def prune_releases(service: Service, keep: int) -> str:
-    """Remove all but the newest releases, dependencies that none of them needs, and what was left half made.
+    """Remove all but some releases, dependencies that none of them needs, and what was left half made.
 
-    Kept in any case: the current and the previous one, one that a process works in, and the copy of
+    Those that have once been healthy come first, and of those the newest: a night of failed tries must
+    not take away what one can go back to. Kept in any case: the current and the previous one, one that a process works in, and the copy of
     the flat directory while an adoption is under way. What is removed is named on standard output.
     """
     return script(
@@ -127,6 +146,19 @@ def service_journal(service: Service, lines: int) -> str:
     )
 
 
+def last_words(service: Service, lines: int) -> str:
+    """What the service's processes have said since the last switch; without any, the unit's log.
+
+    systemd's own lines, and those of the release before, would push out the one that says why.
+    """
+    told = f"-n {lines} --no-pager -o cat -q"
+    return script(
+        f"since=$(stat -c %Y {service.directory}/current) || since=0",
+        f"said=$(journalctl _SYSTEMD_UNIT={service.unit} --since=@$since {told}) || :",
+        f'if [ -n "$said" ]; then printf "%s\\n" "$said"; else journalctl -u {service.unit} {told}; fi',
+    )
+
+
 def _made(service: Service, path: str, *, pip: bool) -> tuple[Argv, ...]:
     if service.type is not ServiceType.PYTHON:
         return (("mkdir", path),)
@@ -140,9 +172,12 @@ def _dependencies_complete(service: Service, path: str) -> tuple[str | Argv, ...
         # The service may not write byte code there, and would compile everything at each start.
         # It never changes, so Python need not compare it with its source each time (PEP 552).
         compiled = ("-q", "--invalidation-mode", "unchecked-hash", f"{path}/lib")
-        command = shlex.join((f"{path}/bin/python", "-m", "compileall", *compiled))
+        # As root: so neither the directory's own interpreter, nor what a package runs at each start (-S).
+        command = shlex.join(("/usr/bin/python3", "-I", "-S", "-m", "compileall", *compiled))
         parts.append(f"{command} > /dev/null 2>&1 || :")
-    return (*parts, ("sync", "-f", path), f": > {path}/.complete", ("sync", f"{path}/.complete"))
+    # An installer may have left a link of that name.
+    parts += [("rm", "-rf", f"{path}/.complete"), ("sync", "-f", path)]
+    return (*parts, f": > {path}/.complete", ("sync", f"{path}/.complete"))
 
 
 _PRUNE = """\
@@ -163,10 +198,13 @@ listed=$(for each in releases/*/.quoracy/complete; do
     id=${{each#releases/}}; id=${{id%/.quoracy/complete}}
     record_of "$id"
     created=${{record#*'"created_s": '}}
-    echo "${{created%%[!0-9]*}} $id"
-done | sort -rn)
+    tried=1
+    for mark in healthy proven; do [ ! -e "releases/$id/.quoracy/$mark" ] || tried=0; done
+    [ "$id" != flat ] || tried=0
+    echo "$tried ${{created%%[!0-9]*}} $id"
+done | sort -k 1,1n -k 2,2rn)
 count=0 needed=' '
-while read -r created id; do
+while read -r tried created id; do
     [ -n "$id" ] || continue
     count=$((count + 1))
     kept=no

@@ -1,7 +1,7 @@
 """The first switch on a host laid out by the original, and its undo. Pure.
 
 What is changed is journalled before, and both may be killed anywhere and run again: the unit's file as
-it was, the directory's owner, and which shared paths move. The flat files themselves stay where they are.
+it was, and which shared paths move. The flat files themselves stay where they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from pathlib import PurePosixPath
 
 from quoracy.commands.script import Argv, link, script
 from quoracy.commands.service_layout import UNITS, journal_path, socket_name, web_root
+from quoracy.commands.service_owner import (
+    LEADS_THROUGH_A_LINK,
+    LINKS,
+    held,
+    owner_given_back,
+    without_traps,
+)
 from quoracy.commands.service_switch import (
     aside_web_root,
     bring_up,
@@ -18,12 +25,10 @@ from quoracy.commands.service_switch import (
     require_complete,
     start_service,
     stopped,
+    unproven,
 )
 from quoracy.commands.service_user import as_user
 from quoracy.spec.service import Service, ServiceType
-
-# With what a run that was killed while it made one has left.
-_LINKS = ("current", "previous", "current.quoracy-new", "previous.quoracy-new")
 
 
 def adopt_service(service: Service, release: str, flat: str) -> str:
@@ -35,10 +40,14 @@ def adopt_service(service: Service, release: str, flat: str) -> str:
         require_complete(service, flat),
         *_journalled(service),
         *stopped(service),
-        *(_moved(service, name) for name in service.redeploy.shared),
+        # From here on nobody makes or renames anything there.
         ("chown", "root:root", directory),
-        ("chmod", "0755", directory),
+        ("chmod", "u=rwx,go=rx,ug-s,-t", directory),
+        *without_traps(service),
+        LEADS_THROUGH_A_LINK,
+        *(_moved(service, name) for name in service.redeploy.shared),
         *install_units(service, release),
+        unproven(service, release),
         link(f"releases/{flat}", f"{directory}/previous"),
         link(f"releases/{release}", f"{directory}/current"),
         *start_service(service),
@@ -46,27 +55,38 @@ def adopt_service(service: Service, release: str, flat: str) -> str:
 
 
 def release_adopted(service: Service) -> str:
-    """Give back shared paths, unit and owner as the journal says, and start the flat directory."""
+    """Give back shared paths, unit and owner as they were, and start the flat directory.
+
+    The owner comes last: whose directory it is could put another unit in the place of the one that is
+    given back.
+    """
     directory, journal = service.directory, journal_path(service)
     ended = f"{directory}/.quoracy/adoption-ended"
     return script(
         ("rm", "-rf", ended),
-        f"[ -e {journal} ] || exit 0",
+        f"if [ ! -e {journal} ]; then",
+        *owner_given_back(service),
+        "exit 0",
+        "fi",
         f"[ ! -e {journal}/clearing ] || "
         '{ echo "the flat files are being taken away; roll back to their copy" >&2; exit 1; }',
         *stopped(service),
+        LEADS_THROUGH_A_LINK,
         f"""while IFS= read -r name; do
     [ ! -e "{directory}/$name" ] && [ ! -L "{directory}/$name" ] || continue
-    [ ! -e "{directory}/shared/$name" ] && [ ! -L "{directory}/shared/$name" ] \\
-        || mv -T "{directory}/shared/$name" "{directory}/$name"
+    [ -e "{directory}/shared/$name" ] || [ -L "{directory}/shared/$name" ] || continue
+    if leads_through_a_link {directory} "$name" || leads_through_a_link {directory}/shared "$name"; then
+        echo "$name leads through a link, so it is not moved" >&2; exit 1
+    fi
+    mv -T "{directory}/shared/$name" "{directory}/$name"
 done < {journal}/shared""",
-        ("rm", "-f", *(f"{directory}/{name}" for name in _LINKS)),
-        f"read -r owner mode < {journal}/owner",
-        f'chown "$owner" {directory}',
-        f'chmod "$mode" {directory}',
+        f"for each in {' '.join(LINKS)}; do",
+        f"[ ! -L {directory}/$each ] || rm -f {directory}/$each; done",
+        *held(service),
         *_given_back(service),
         ("mv", "-T", journal, ended),
         ("rm", "-rf", ended),
+        *owner_given_back(service),
     )
 
 
@@ -78,7 +98,6 @@ def _journalled(service: Service) -> tuple[str | Argv, ...]:
         f"if [ ! -e {journal} ]; then",
         ("rm", "-rf", new),
         ("mkdir", "-p", new),
-        f"stat -c '%u:%g %a' {directory} > {new}/owner",
         f": > {new}/shared",
     ]
     if service.type is not ServiceType.STATIC:
@@ -102,8 +121,13 @@ def _moved(service: Service, name: str) -> str:
     old, new = shlex.quote(f"{directory}/{name}"), shlex.quote(f"{directory}/shared/{name}")
     parent = str(PurePosixPath(f"{directory}/shared/{name}").parent)
     both = shlex.quote(f"{name} is in {directory} and in {directory}/shared; remove one of them")
+    linked = shlex.quote(f"{name} leads through a link, so it is not moved")
+    word = shlex.quote(name)
     return f"""if [ -e {old} ] || [ -L {old} ]; then
     {as_user(service.user, "mkdir", "-p", parent)}
+    if leads_through_a_link {directory} {word} || leads_through_a_link {directory}/shared {word}; then
+        echo {linked} >&2; exit 1
+    fi
     if [ -d {new} ] && [ ! -L {new} ]; then rmdir --ignore-fail-on-non-empty {new}; fi
     if [ -e {new} ] || [ -L {new} ]; then echo {both} >&2; exit 1; fi
     mv -T {old} {new}

@@ -11,6 +11,7 @@ from quoracy.commands.service_layout import (
     release_path,
     web_root,
 )
+from quoracy.commands.service_owner import owner_note, secured
 from quoracy.commands.service_release import made_links
 from quoracy.commands.service_switch import aside_web_root
 from quoracy.spec.service import Service, ServiceType
@@ -33,23 +34,28 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
     failed, own = f"{incoming}.failed", f"{incoming}/.quoracy"
     return script(
         "umask 022",
+        # An adoption that was put back has given the directory back, too.
+        *secured(service, flat=True),
         f"if [ -e {journal_path(service)} ] && [ -e {kept}/.quoracy/complete ]; then exit 0; fi",
         ("rm", "-rf", incoming, failed),
-        ("mkdir", incoming),
+        # Until all is root's: what is unpacked has the modes that its owner gave it.
+        ("mkdir", "-m", "0700", incoming),
         # The exit code of a pipe's first command is lost. 1 is a file that is written to meanwhile, such as
         # a log (tar(1)): the service runs, and what counts of its own files is shared.
-        f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} | tar -x -f - -C {incoming} --no-same-owner -p",
+        f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} "
+        # Its own mode is not that of the flat directory.
+        f"| tar -x -f - -C {incoming} --no-same-owner -p --no-overwrite-dir",
         f"[ ! -e {failed} ] || {{ rm -f {failed}; "
         'echo "the flat directory could not be copied as it is" >&2; exit 1; }',
         f'chown -R -h "root:$(id -g {service.user})" {incoming}',
         ("chmod", "-R", "u+rwX,g+rX,go-w", incoming),
-        ("chmod", "0755", incoming),
         ("mkdir", own),
         *made_links(service, incoming, ""),
         *_kept_start(service, release, incoming),
         write_file(f"{own}/release.json", record, mode="0600"),
         f": > {own}/environment",
         f": > {own}/complete",
+        ("chmod", "0755", incoming),
         ("sync", "-f", incoming),
         # Nothing has ever led to an older copy.
         ("rm", "-rf", kept),
@@ -80,12 +86,14 @@ done""",
     ]
     if service.type is ServiceType.STATIC:
         parts.append(("rm", "-rf", aside_web_root(service)))
-    return script(*parts, ("mv", "-T", journal, ended), ("rm", "-rf", ended))
+    parts += [("rm", "-f", owner_note(service)), ("mv", "-T", journal, ended)]
+    return script(*parts, ("rm", "-rf", ended))
 
 
 def _packed(service: Service) -> str:
     left_out = (f"--exclude=./{name}" for name in (*OURS, *service.redeploy.shared))
-    options = ("--anchored", "--no-wildcards", *left_out)
+    # No program of the app user's becomes one that runs as root.
+    options = ("--mode=ug-s", "--anchored", "--no-wildcards", *left_out)
     return shlex.join(("tar", "-c", "-f", "-", "-C", service.directory, *options, "."))
 
 
@@ -115,7 +123,7 @@ def _kept_public(service: Service, own: str) -> tuple[str | Argv, ...]:
         f"if [ -d {root} ] && [ ! -L {root} ]; then",
         ("cp", "-a", "--reflink=auto", "-T", root, f"{own}/public"),
         ("chown", "-R", "-h", "root:root", f"{own}/public"),
-        ("chmod", "-R", "u+rwX,go+rX,go-w", f"{own}/public"),
+        ("chmod", "-R", "u+rwX,go+rX,go-w,ug-s", f"{own}/public"),
         "else",
         f"case $(readlink -f {root} || :) in",
         f'{directory}/*) public=$(readlink -f {root}); ln -s "..${{public#{directory}}}" {own}/public ;;',

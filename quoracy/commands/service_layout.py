@@ -46,6 +46,16 @@ def web_root(service: Service) -> str:
     return f"/var/www/{service.name}"
 
 
+def public_path(service: Service) -> str:
+    """static: where the web root leads to, whatever release is current."""
+    return f"{service.directory}/current/.quoracy/public"
+
+
+def dotenv_path(service: Service) -> str:
+    """Root's copy of the variables in `shared/.env`, as of the last start by us."""
+    return f"{service.directory}/.quoracy/dotenv"
+
+
 def socket_name(service: Service) -> str:
     """The service's socket unit, whether it is wanted or not."""
     return f"{service.unit.removesuffix('.service')}.socket"

@@ -18,6 +18,7 @@ from quoracy.commands.service_layout import (
     incoming_path,
     release_path,
 )
+from quoracy.commands.service_owner import marked
 from quoracy.commands.service_user import as_user, in_sandbox
 from quoracy.facts.manifest import Manifest
 from quoracy.spec.service import Service, ServiceType
@@ -67,6 +68,7 @@ def stage_release(
     return script(
         "umask 022",
         _unless_complete(service, release, "cat > /dev/null"),
+        marked(service),
         ("rm", "-rf", incoming, _aside(service, release)),
         *_from_base(service, incoming, base, copy=copy),
         ("mkdir", "-p", f"{incoming}/.quoracy"),

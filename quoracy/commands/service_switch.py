@@ -6,7 +6,15 @@ Everything that takes time is done before the restart. A switch may be killed an
 from __future__ import annotations
 
 from quoracy.commands.script import Argv, link, script
-from quoracy.commands.service_layout import UNITS, release_path, socket_name, web_root
+from quoracy.commands.service_layout import (
+    UNITS,
+    public_path,
+    release_path,
+    socket_name,
+    web_root,
+)
+from quoracy.commands.service_owner import require_root_owned
+from quoracy.commands.service_process import dotenv_copied, rest_ended
 from quoracy.commands.service_user import in_sandbox
 from quoracy.spec.service import Service, ServiceType
 
@@ -39,6 +47,7 @@ def switch_back(service: Service, release: str, failed: str) -> str:
     return script(
         require_complete(service, release),
         *install_units(service, release),
+        unproven(service, release),
         link(f"releases/{release}", f"{directory}/current"),
         f'before=$(readlink {older}) || before=""',
         f'if [ "$(readlink {directory}/previous)" = releases/{release} ]; then',
@@ -48,7 +57,12 @@ def switch_back(service: Service, release: str, failed: str) -> str:
         f"else rm -f {directory}/previous; fi",
         "fi",
         ("rm", "-f", older),
-        *start_service(service),
+        # With a socket unit systemd holds the port, and what connects waits for a restart.
+        f"if [ ! -e {UNITS}/{socket_name(service)} ]; then",
+        ":",
+        *stopped(service),
+        "fi",
+        *start_service(service, must_read=False),
     )
 
 
@@ -84,11 +98,9 @@ def mark_healthy(service: Service, release: str) -> str:
 
 
 def unproven(service: Service, release: str) -> str:
-    """What a release proved earlier does not count: it has to pass the gate each time it is switched to.
-
-    But for the one that is put back: cut off there, it must stay the one to go back to.
-    """
-    return f"rm -f {release_path(service, release)}/.quoracy/healthy"
+    """It has to pass the gate each time it is switched to; that it did before is remembered."""
+    own = f"{release_path(service, release)}/.quoracy"
+    return f"[ ! -e {own}/healthy ] || mv -f {own}/healthy {own}/proven"
 
 
 def install_units(service: Service, release: str) -> tuple[str | Argv, ...]:
@@ -142,11 +154,16 @@ def stopped(service: Service) -> tuple[str | Argv, ...]:
         # A unit that is not there cannot be stopped; what counts is that no process is left.
         f"systemctl stop {unit} 2>/dev/null || :",
         f'[ "$(systemctl show --value -p MainPID {unit})" = 0 ]',
+        rest_ended(service),
     )
 
 
-def start_service(service: Service) -> tuple[str | Argv, ...]:
-    """Fragments that start the service anew; its socket stays open when it has one."""
+def start_service(service: Service, *, must_read: bool = True) -> tuple[str | Argv, ...]:
+    """Fragments that start the service anew; its socket stays open when it has one.
+
+    Args:
+        must_read: Whether a `shared/.env` that cannot be read stops it.
+    """
     unit, socket = service.unit, socket_name(service)
     if service.type is ServiceType.STATIC:
         return (
@@ -154,6 +171,7 @@ def start_service(service: Service) -> tuple[str | Argv, ...]:
             f"systemctl is-active --quiet {unit} || {bring_up(unit, 'start')}",
         )
     return (
+        dotenv_copied(service, must_read=must_read),
         f"systemctl reset-failed {unit} 2>/dev/null || :",
         f"if [ -e {UNITS}/{socket} ] && ! systemctl is-active --quiet {socket}; then",
         f"systemctl stop {unit}",
@@ -170,7 +188,7 @@ def follow_web_root(service: Service) -> tuple[str | Argv, ...]:
     A directory that stands there is moved aside, and stays until the flat files are cleared.
     """
     root = web_root(service)
-    target = f"{service.directory}/current/.quoracy/public"
+    target = public_path(service)
     return (
         ("mkdir", "-p", "/var/www"),
         f'if [ "$(readlink {root})" != {target} ]; then',
@@ -186,18 +204,24 @@ def aside_web_root(service: Service) -> str:
 
 
 def require_complete(service: Service, release: str) -> str:
-    """Fragment that stops when a release is not there."""
+    """Fragment that stops when a release is not there, or others than root could have put it there."""
     marker = f"{release_path(service, release)}/.quoracy/complete"
-    return f'[ -e {marker} ] || {{ echo "release {release} is not there" >&2; exit 1; }}'
+    missing = f'[ -e {marker} ] || {{ echo "release {release} is not there" >&2; exit 1; }}'
+    return f"{missing}\n{require_root_owned(service, release)}"
 
 
 def _follow(service: Service, release: str) -> str:
+    """`previous` is what serves until then, unless only the one before that has ever been healthy."""
     directory, target = service.directory, f"releases/{release}"
     older = f"{directory}/.quoracy/older"
-    return f"""now=$(readlink {directory}/current) || now=''
+    return f"""proven() {{
+    [ "$1" = releases/flat ] || [ -e {directory}/$1/.quoracy/healthy ] || [ -e {directory}/$1/.quoracy/proven ]
+}}
+now=$(readlink {directory}/current) || now=''
 if [ "$now" != {target} ]; then
     before=$(readlink {directory}/previous) || before=''
-    if [ -n "$now" ] && [ "$before" != "$now" ]; then
+    if [ -n "$now" ] && [ "$before" != "$now" ] \\
+        && {{ [ "$before" = {target} ] || proven "$now" || ! proven "$before"; }}; then
         if [ -n "$before" ]; then ln -s -f -n "$before" {older}; else rm -f {older}; fi
         ln -s -f -n "$now" {directory}/previous.quoracy-new
         mv -f -T {directory}/previous.quoracy-new {directory}/previous

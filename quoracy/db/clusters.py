@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from quoracy.db.holder import this_process
 from quoracy.db.lease import held, is_live
-from quoracy.db.models import Cluster, Lease, Node
+from quoracy.db.models import Cluster, Lease, Node, Service
 from quoracy.db.session import Database
 from quoracy.errors import Refused, UsageError
 
@@ -153,9 +153,20 @@ def _cluster(session: Session, name: str, *, lock: bool = False) -> Cluster:
         known = session.exec(select(Cluster.name).order_by(col(Cluster.name))).all()
         raise UsageError(
             f"there is no cluster {name!r}; known clusters: {', '.join(known) or 'none'}",
-            next_step="import it with `quoracy cluster apply -f cluster.yaml`",
+            next_step=_instead(session, name),
         )
     return cluster
+
+
+def _instead(session: Session, name: str) -> str:
+    """What to do about a cluster that is not known; it may be the name of a service."""
+    service = name.removeprefix("service:")
+    if session.get(Service, service) is None:
+        return "import it with `quoracy cluster apply -f cluster.yaml`"
+    return (
+        f"{service} is a service: `quoracy service status {service}`, `quoracy service rollback"
+        f" {service}`, `quoracy history service:{service}`"
+    )
 
 
 def _nodes(session: Session, cluster: str) -> list[Node]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import unquote
 
-from quoracy.checks.service import check_alive, check_gate, check_process, told
-from quoracy.commands.service import service_journal
+from quoracy.checks.service import (
+    HTTP_PORT,
+    NO_ANSWER,
+    check_alive,
+    check_answer,
+    check_gate,
+    check_process,
+    told,
+)
+from quoracy.checks.verdict import Verdict, failed
+from quoracy.commands.service import last_words
 from quoracy.commands.service_layout import web_root
-from quoracy.errors import CommandTimeout, HostUnreachable, StepFailed
+from quoracy.errors import CommandTimeout, HostUnreachable, QuoracyError, StepFailed
 from quoracy.facts.service_state import (
     UnitState,
     healthy_question,
@@ -18,7 +28,7 @@ from quoracy.facts.service_state import (
     state_question,
 )
 from quoracy.redact import redact
-from quoracy.remote.host import MAX_BODY_BYTES, Host, HttpAnswer
+from quoracy.remote.host import MAX_BODY_BYTES, Host
 from quoracy.spec.service import Service, ServiceType
 
 STABLE_S = 3.0
@@ -28,8 +38,7 @@ WAY_BACK_S = 0.5
 """Of the timeout, kept for the way back: a broken release must not serve longer than that."""
 ANSWER_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOWER = 0.1, 1.0, 1.5
-JOURNAL_LINES = 10
-HTTP_PORT = 80
+LAST_LINES = 20
 
 
 def await_service(
@@ -58,6 +67,7 @@ def await_service(
 
     Raises:
         StepFailed: It did not become healthy; with what was seen last and the unit's last lines.
+        ForwardingForbidden: The host's sshd lets nobody ask.
     """
     return _Gate(service, host, directory, hold, stable_s, clock).passed(sleep)
 
@@ -80,7 +90,8 @@ class _Gate:
         self._state: UnitState | None = None
         self._row = 0
         self._since = 0.0
-        self._seen = "the host could not be asked"
+        self._doubtful = False  # whether somebody else may have answered
+        self._seen = failed("HostSilent", "the host could not be asked")
 
     def passed(self, sleep: Callable[[float], None]) -> str:
         """Ask, wait, ask again."""
@@ -99,7 +110,9 @@ class _Gate:
                 self._row = 0
             if not self._row and self._clock() > deadline:
                 limit = service.redeploy.health_check_timeout
-                raise self._failure(f"not healthy within {limit} s: {self._seen}")
+                raise self._failure(
+                    f"not healthy within {limit} s: {self._seen.message}", self._seen.next_step
+                )
             if self._row:
                 pause = self._spread(wanted)
             else:
@@ -114,12 +127,15 @@ class _Gate:
                 self._look()
             if self._state is None or check_process(self._service, self._state).stops:
                 return
-            wrong = next(filter(None, (self._wrong(*each) for each in bodies.items())), "")
+            answers = (self._answer(*each) for each in bodies.items())
+            wrong = next((each for each in answers if each.stops), None)
         except (HostUnreachable, CommandTimeout) as error:
-            self._row, self._seen = 0, error.what
+            self._row, self._seen = 0, _silent(error)
             return
-        if wrong:
-            self._row, self._seen = 0, f"{wrong}; unit {told(self._state)}"
+        if wrong is not None:
+            seen = f"{wrong.message}; unit {told(self._state)}"
+            self._row, self._seen = 0, replace(wrong, message=seen)
+            self._doubtful = wrong.reason != NO_ANSWER
             return
         if not self._row:
             self._since = self._clock()
@@ -131,26 +147,34 @@ class _Gate:
         Raises:
             StepFailed: There is nothing to wait for.
         """
-        script = state_question(self._service, self._directory)
+        script = state_question(self._service, self._directory, listeners=self._doubtful)
         state = parse_state(self._host.run(script, what="look at the service").stdout)
+        self._doubtful = state.stranger
         self._state = state
         self._first = self._first or state
         alive = check_alive(self._first, state)
         if alive.stops:
-            raise self._failure(f"{alive.message}; {self._seen}")
+            raise self._failure(f"{alive.message}; {self._seen.message}")
         process = check_process(self._service, state)
         if process.stops:
-            self._seen = process.message
+            self._seen = process
 
-    def _wrong(self, path: str, body: bytes | None) -> str:
-        """What speaks against the answer to a path; "" when nothing does."""
-        port = self._service.port or HTTP_PORT
-        answer: HttpAnswer = self._host.http_get(port, path, timeout=ANSWER_S)
-        if not answer.ok:
-            return f"GET {path}: {answer.problem or f'status {answer.status}'}"
-        if body is not None and answer.body != body:
-            return f"GET {path}: {answer.status}, but it is not the file of the release"
-        return ""
+    def _answer(self, path: str, body: bytes | None) -> Verdict:
+        """What the answer to a path says of the release."""
+        service = self._service
+        answer = self._host.http_get(
+            service.port or HTTP_PORT,
+            path,
+            timeout=ANSWER_S,
+            virtual_host=service.redeploy.health_check_host or "",
+        )
+        return check_answer(
+            service,
+            path,
+            status=answer.status,
+            problem=answer.problem,
+            same_file=None if body is None else answer.body == body,
+        )
 
     def _is_healthy(self) -> bool:
         """The last look, which marks the release when its process is still the one of the first."""
@@ -163,11 +187,11 @@ class _Gate:
         try:
             end = parse_state(self._host.run(script, what="mark the release as healthy").stdout)
         except (HostUnreachable, CommandTimeout) as error:
-            self._seen = error.what
+            self._seen = _silent(error)
             return False
-        verdict = check_gate(self._service, self._state, end, [True] * self._row)
-        self._seen = verdict.message
-        return not verdict.stops
+        self._doubtful = end.stranger
+        self._seen = check_gate(self._service, self._state, end, [True] * self._row)
+        return not self._seen.stops
 
     def _spread(self, wanted: int) -> float:
         """Seconds to the next question: what is left is spread over what is to be seen."""
@@ -196,11 +220,10 @@ class _Gate:
         found = self._host.run(script, what="read the release's page", check=False)
         return found.stdout if found.exit_code == 0 else None
 
-    def _failure(self, what: str) -> StepFailed:
-        """With the unit's own last words."""
-        unit = self._service.unit
+    def _failure(self, what: str, next_step: str = "") -> StepFailed:
+        """With the service's own last words."""
         try:
-            script = service_journal(self._service, JOURNAL_LINES)
+            script = last_words(self._service, LAST_LINES)
             said = self._host.run(script, what="read the log", check=False).stdout
         except (HostUnreachable, CommandTimeout) as error:
             said = error.what.encode()
@@ -208,5 +231,10 @@ class _Gate:
         return StepFailed(
             f"{what}\n    {lines}" if lines else what,
             where=self._host.name,
-            next_step=f"look at `journalctl -u {unit}` on the host",
+            next_step=next_step
+            or f"`quoracy service logs {self._service.name}` shows more of its log",
         )
+
+
+def _silent(error: QuoracyError) -> Verdict:
+    return failed("HostSilent", error.what, next_step=error.next_step)

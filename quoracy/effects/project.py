@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from quoracy.effects.service_places import require_apart
 from quoracy.effects.spec_file import read_spec
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.spec.document import SERVICE, printed
@@ -50,12 +51,14 @@ class FoundService:
 
 
 def find_services(project: Path) -> list[FoundService]:
-    """All services of a project by name; one whose file is broken has its error.
+    """All services of a project by name; one that cannot be used has its error.
 
     Raises:
         UsageError: The directory is no project.
     """
-    return [_found(project, name) for name in service_names(project)]
+    found = [_found(project, name) for name in service_names(project)]
+    loaded = [one.loaded for one in found if one.loaded is not None]
+    return [_apart(one, loaded) for one in found]
 
 
 def load_service(
@@ -64,12 +67,18 @@ def load_service(
     """Read what is wanted of one service.
 
     Raises:
-        UsageError: The directory is no project, there is no such service, or its file cannot be
-            used.
+        UsageError: The directory is no project, there is no such service, its file cannot be used,
+            or another service has the same place on a host.
     """
     names = service_names(project)
     if name not in names:
         raise _unknown(project, name, names)
+    loaded = _load(project, name, environ)
+    require_apart(loaded, _meeting(loaded, names, environ))
+    return loaded
+
+
+def _load(project: Path, name: str, environ: Mapping[str, str]) -> LoadedService:
     _require_name(project, name)
     config = _config(project_root(project) / DIRECTORY / name)
     text = read_spec(config, SERVICE)
@@ -143,10 +152,42 @@ def project_root(project: Path) -> Path:
 def _found(project: Path, name: str) -> FoundService:
     config = project_root(project) / DIRECTORY / name / FILES[0]
     try:
-        loaded = load_service(project, name)
+        loaded = _load(project, name, os.environ)
     except QuoracyError as error:
         return FoundService(name, config, None, error)
     return FoundService(name, loaded.config, loaded, None)
+
+
+def _apart(found: FoundService, loaded: Sequence[LoadedService]) -> FoundService:
+    """The same, or with the error that it is in the way of another one."""
+    if found.loaded is None:
+        return found
+    try:
+        require_apart(found.loaded, loaded)
+    except UsageError as error:
+        return FoundService(found.name, found.config, None, error)
+    return found
+
+
+def _meeting(
+    loaded: LoadedService, names: Sequence[str], environ: Mapping[str, str]
+) -> Iterator[LoadedService]:
+    """The other services of the project that may have the same place; those that cannot be used are left out.
+
+    Only files that hold one of its names are parsed: that takes longer than reading them.
+    """
+    service = loaded.service
+    words = {PurePosixPath(service.directory).name, service.unit.removesuffix(".service")}
+    for name in names:
+        directory = loaded.project / DIRECTORY / name
+        if name == service.name or not is_service_name(name):
+            continue
+        try:
+            text = read_spec(_config(directory), SERVICE)
+            if name in words or any(word in text for word in words):
+                yield _load(loaded.project, name, environ)
+        except QuoracyError:
+            continue  # said when that service is loaded
 
 
 def _has_config(directory: Path) -> bool:

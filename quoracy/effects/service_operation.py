@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from quoracy.checks.service import HTTP_PORT
+from quoracy.checks.verdict import Verdict, require
 from quoracy.commands.guard import Guard
 from quoracy.effects.operation import Operation
 from quoracy.effects.service_gather import gather_service
 from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.effects.service_steps import COPY_S, apply_service_step
+from quoracy.errors import ForwardingForbidden
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.operate.run import Leased
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.plan.service_redeploy import RedeployRequest
+from quoracy.plan.service_refusals import forwarding_forbidden
+from quoracy.plan.service_steps import AwaitService
 from quoracy.remote.pool import HostPool
 from quoracy.spec.service import Service
 
@@ -72,11 +78,37 @@ class ServiceWork:
         self._site: ServiceSite | None = None
 
     def look(self) -> Plan:
-        """Plan anew, on facts that are fresh."""
-        facts = self._operation.fresh_facts()
+        """Plan anew, on facts that are fresh; before anything is changed, the gate's way is tried.
+
+        Raises:
+            Refused: A host that is to be switched lets nobody ask the service.
+        """
+        facts = self._tried() if self._site is None else self._operation.fresh_facts()
         plan = self._operation.decide_again(facts, self._shown, frozenset(self._done))
         self._site = self._site or self._open_site(facts)
         return plan
+
+    def _tried(self) -> ServiceFacts:
+        """The first look, and beside it, so that it takes no time, whether the gate can ask."""
+        with ThreadPoolExecutor(1, "forwarding") as beside:
+            asked = beside.submit(self._forbidden)
+            facts = self._operation.fresh_facts()
+            require(asked.result())
+        return facts
+
+    def _forbidden(self) -> list[Verdict]:
+        """The hosts that are to be switched, and whose sshd forbids to forward.
+
+        Whatever else goes wrong there is told by the look.
+        """
+        port = self._operation.service.port or HTTP_PORT
+        names = {step.host for _, step in self._shown.steps if isinstance(step, AwaitService)}
+        answers = self._operation.pool.each(lambda host: host.require_forwarding(port), names)
+        return [
+            forwarding_forbidden(name, answer.what, answer.next_step)
+            for name, answer in answers.items()
+            if isinstance(answer, ForwardingForbidden)
+        ]
 
     def _open_site(self, facts: ServiceFacts) -> ServiceSite:
         """As the hosts were under the lease, before anything was changed."""

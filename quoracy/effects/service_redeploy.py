@@ -27,6 +27,7 @@ from quoracy.facts.service_state import parse_verified
 from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
+from quoracy.plan.service_switching import is_canary_due
 from quoracy.redact import remember
 
 VERIFY_S = 600.0
@@ -63,10 +64,11 @@ class ServiceRedeploy(ServiceOperation):
         self.request = self._request(facts)
         return plan_service_redeploy(self.service, facts, self.request)
 
-    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:  # noqa: ARG002
+    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:
         """The same request: the code was read once, and is compared with that when it is sent."""
         assert self.request is not None, "a plan was shown"
-        return plan_service_redeploy(self.service, facts, self.request)
+        canary = is_canary_due(shown, done)
+        return plan_service_redeploy(self.service, facts, self.request, canary=canary)
 
     def _request(self, facts: ServiceFacts) -> RedeployRequest:
         scanned, making = self.code.scanned, self.code.making
@@ -79,7 +81,7 @@ class ServiceRedeploy(ServiceOperation):
             source=scanned.manifest.digest,
             recipe=recipe_of(self.service, making),
             unit=unit_digest(self.service),
-            paths=frozenset(entry.path for entry in scanned.manifest.entries),
+            paths={entry.path: entry.content for entry in scanned.manifest.entries},
             bytes=sum(entry.size for entry in scanned.manifest.entries),
             dependencies={
                 name: keys[one.runtime, one.host.architecture] for name, one in facts.heard.items()

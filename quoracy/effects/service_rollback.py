@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_rollback import OPERATION, plan_service_rollback
 from quoracy.plan.service_steps import SwitchRelease
+from quoracy.plan.service_switching import is_canary_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +50,32 @@ class ServiceRollback(ServiceOperation):
         self.chosen |= {step.host: step.release for step in switched}
         return plan
 
-    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:  # noqa: ARG002
+    def decide_again(self, facts: ServiceFacts, shown: Plan, done: frozenset[str]) -> Plan:
         """What is left of it."""
-        return self._plan(facts)
+        return self._plan(facts, canary=is_canary_due(shown, done))
 
-    def _plan(self, facts: ServiceFacts) -> Plan:
-        return plan_service_rollback(self.service, facts, self.wanted.to, self.chosen)
+    def _plan(self, facts: ServiceFacts, *, canary: bool = True) -> Plan:
+        return plan_service_rollback(
+            self.service, facts, self.wanted.to, self.chosen, canary=canary
+        )
 
 
-def chosen_before(db: Database, subject: str) -> dict[str, str]:
+def chosen_before(db: Database, subject: str, hosts: Iterable[str]) -> dict[str, str]:
     """What a rollback that was cut off had chosen for each host: the same again finishes it.
 
-    Without it the hosts that it had switched would be switched forward again.
+    Without it the hosts that it had switched would be switched forward again. One that was about
+    other hosts says nothing about these.
     """
     last = next(iter(changing_operations(db, subject)), None)
     if last is None or last.kind != OPERATION or last.outcome not in (None, "failed", "stopped"):
         return {}
     steps = json.loads(last.plan)["steps"]
-    return {
+    chosen = {
         step["host"]: step["title"].rpartition(" ")[2]
         for step in steps
         if step["name"] == SwitchRelease.name
     }
+    return chosen if chosen.keys() == set(hosts) else {}
 
 
 @contextmanager
@@ -83,6 +88,7 @@ def open_service_rollback(
         UsageError: The service is unknown or carries no code.
     """
     service = load_code_service(wanted.project, wanted.service).service
+    hosts = [host.name for host in service.hosts]
     with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
         yield ServiceRollback(
             subject=service.subject,
@@ -93,5 +99,5 @@ def open_service_rollback(
             dry_run=wanted.dry_run,
             service=service,
             wanted=wanted,
-            chosen={} if wanted.to else chosen_before(db, service.subject),
+            chosen={} if wanted.to else chosen_before(db, service.subject, hosts),
         )

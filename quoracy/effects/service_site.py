@@ -132,6 +132,8 @@ def recipe_of(service: Service, making: Making) -> str:
         wanted.public,
         sorted(wanted.shared),
     ]
+    if making == "built" and wanted.install_scripts:
+        parts.append("install scripts")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

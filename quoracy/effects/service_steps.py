@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from quoracy.code.build import host_build
 from quoracy.code.dependencies import dependencies, host_command
 from quoracy.code.scan import scan
-from quoracy.code.stream import deleted_list, release_stream
+from quoracy.code.stream import deleted_list, release_stream, stream_size
 from quoracy.commands import service as commands
 from quoracy.commands import service_adopt, service_flat, service_release, service_switch
 from quoracy.commands.guard import guarded
 from quoracy.db.models import Release
 from quoracy.db.services import record_release
 from quoracy.effects.await_service import await_service
+from quoracy.effects.service_advice import advice
 from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
 from quoracy.facts.manifest import Manifest, difference
@@ -24,11 +25,13 @@ from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
 from quoracy.plan.service_redeploy import RedeployRequest
 from quoracy.redact import redact
+from quoracy.spec.document import printed
 from quoracy.spec.service import Service
 from quoracy.templates.service import render_unit
 
 COPY_S = 600.0
 LAST_LINES = 10
+MAX_LEFT = 20
 MARGIN_S = 60.0
 """Added where the script has a limit of its own, which says what did not end."""
 
@@ -42,6 +45,14 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
     Raises:
         QuoracyError: The step failed; nothing was tried twice.
     """
+    try:
+        return _apply(step, site)
+    except (CommandFailed, StepFailed) as error:
+        error.next_step = error.next_step or advice(step, site.service)
+        raise
+
+
+def _apply(step: Step, site: ServiceSite) -> str:
     match step:
         case steps.BuildHere():
             code, _ = _wanted(site)
@@ -60,6 +71,8 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
             return _run_hook(step, site)
         case steps.AwaitService():
             return _await(step, site)
+        case steps.ClearFlat():
+            return _clear_flat(step, site)
         case steps.PruneReleases():
             return _prune(step, site)
         case _:
@@ -75,7 +88,8 @@ def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
     switch = max(service.redeploy.stop_timeout, 90) + 60.0
     match step:
         case steps.PrepareService():
-            return commands.prepare_service(service), 30.0
+            flat = site.found[step.host].layout == "flat"
+            return commands.prepare_service(service, flat=flat), 30.0
         case steps.KeepFlat(host, release):
             record = record_of(_record(host, release, site, note="flat directory"))
             return service_flat.keep_flat(service, release, record), COPY_S
@@ -87,8 +101,6 @@ def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
             return service_adopt.adopt_service(service, release, flat), switch
         case steps.ReleaseAdopted():
             return service_adopt.release_adopted(service), switch
-        case steps.ClearFlat():
-            return service_flat.clear_flat(service, steps.FLAT), COPY_S
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
 
 
@@ -122,7 +134,8 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
     script = commands.install_dependencies(service, step.key)
     arrived = {commands.DEPENDENCIES_SENT: (f"{step.key}\n".encode(), 0o600)}
     chunks = release_stream(tree, made.manifest.entries, extra=arrived)
-    site.push(step.host, script, chunks, what=step.title)
+    size = stream_size(made.manifest.entries)
+    site.push(step.host, script, chunks, what=step.title, size=size)
     return f"{len(made.manifest.entries)} files"
 
 
@@ -153,7 +166,7 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
         ),
     )
     sent = _Counted(chunks)
-    site.push(step.host, script, sent, what=step.title)
+    site.push(step.host, script, sent, what=step.title, size=stream_size(found.changed))
     _note_release(step.release, tree.manifest, site, request)
     return f"{len(found.changed)} changed, {len(found.deleted)} deleted, {sent.bytes} bytes sent"
 
@@ -270,6 +283,15 @@ def _as_made(service: Service, known: ReleaseFacts | None) -> Service:
     if known is None or not known.port:
         return service
     return service.model_copy(update={"port": known.port, "health_path": known.health})
+
+
+def _clear_flat(step: steps.ClearFlat, site: ServiceSite) -> str:
+    script = service_flat.clear_flat(site.service, steps.FLAT)
+    told = site.change(step.host, script, what=step.title, timeout=COPY_S)
+    left = told.decode("utf-8", "surrogateescape").splitlines()
+    more = ", …" if len(left) > MAX_LEFT else ""
+    names = ", ".join(map(printed, left[:MAX_LEFT]))
+    return f"left there, as the copy does not hold it: {names}{more}" if left else ""
 
 
 def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:

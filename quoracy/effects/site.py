@@ -29,6 +29,11 @@ from quoracy.spec.etcd import EtcdCluster, ReleaseSourceSpec
 from quoracy.stores.directory import DirectoryStore
 from quoracy.stores.store import SnapshotStore
 
+PUSH_S = 600.0
+"""For all that is done with a push beside reading it: the lock, copies, a slow disk."""
+SLOWEST_BYTES_S = 100_000
+"""A line of 1 Mbit/s; a connection that is gone is noticed long before (`UNACKNOWLEDGED_MS` in remote/ssh.py)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -70,10 +75,17 @@ class Site:
         """Wait until no script of an operation runs on the host any more."""
         let_settle(self.subject, self.pool[host], self.settle_s)
 
-    def push(self, host: str, script: str, chunks: Iterable[bytes], *, what: str) -> None:
-        """Run a changing script that reads the chunks, under the subject's lock there."""
+    def push(
+        self, host: str, script: str, chunks: Iterable[bytes], *, what: str, size: int = 0
+    ) -> None:
+        """Run a changing script that reads the chunks, under the subject's lock there.
+
+        Args:
+            size: About how many bytes the chunks have; the more, the longer it may take.
+        """
+        limit = PUSH_S + size / SLOWEST_BYTES_S
         try:
-            self.pool[host].send(guarded(self.guard, script), chunks, what=what)
+            self.pool[host].send(guarded(self.guard, script), chunks, what=what, timeout=limit)
         except CommandFailed as error:
             _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise

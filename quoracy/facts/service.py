@@ -6,14 +6,17 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from quoracy.commands.service_layout import journal_path, web_root
 from quoracy.facts.host import HostFacts, parse_host
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.question import Answer
+from quoracy.facts.service_flat import parse_flat
+from quoracy.facts.service_place import parse_place
 from quoracy.spec.service import Service
+from quoracy.templates.service import made_for
 
 Layout = Literal["none", "flat", "releases"]
 
@@ -32,7 +35,9 @@ class ReleaseFacts:
         note: For people: a revision of the source, or "flat directory".
         port: Port that it listens on; 0 when it is not known.
         health: Path that must answer 2xx there.
-        healthy: Whether it has passed the gate (`.quoracy/healthy` is there).
+        healthy: Whether it has passed the gate since it was switched to last (`.quoracy/healthy`).
+        proven: Whether it has passed the gate at any time: the next switch to it turns the mark into
+            `.quoracy/proven`.
     """
 
     id: str
@@ -46,6 +51,7 @@ class ReleaseFacts:
     port: int = 0
     health: str = ""
     healthy: bool = False
+    proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class UnitFacts:
         digest: SHA-256 of the unit file's text; "" when there is none.
         running_in: Working directory of the main process, links resolved; "" when none runs.
         socket: Whether its socket unit is active.
+        subject: The service that the unit file was made for; "" when it does not say.
     """
 
     active: str
@@ -65,6 +72,7 @@ class UnitFacts:
     digest: str
     running_in: str
     socket: bool
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class ServiceHostFacts:
     """Everything that a plan needs to know of a host.
 
     Attributes:
-        layout: "releases" once the link `current` exists, "flat" when there is only code right in the
+        layout: "releases" once `current` is a link to a release, "flat" when there is only code right in the
             service's directory, "none" is no directory or an empty one.
         current: Release that the link names; None without a link, or when it names none.
         previous: Release that the link named before; None when unknown or gone.
@@ -82,10 +90,15 @@ class ServiceHostFacts:
         dependencies: Keys of the complete directories of dependencies.
         flat: In any layout: every file and link below the directory that is not ours, relative,
             without what is derived (dependencies, byte code). After an adoption until they are cleared.
+        written: Before an adoption, those that are newer than the service's process, and databases:
+            their SHA-256, "" where there was no time to read them. Without what is shared.
+        prepared: Whether the directory `shared` is there, which is made with the service's user.
         adopting: Whether an adoption was begun and not ended.
         port_taken: Whether something that is not this service listens on its port.
         web_root: static: where /var/www/<service> leads to, "" when there is nothing, "directory"
             when it is one.
+        subject: The service that the directory is kept for; "" when nobody has said so.
+        taken: Names of ours in the directory that we have not made.
     """
 
     host: HostFacts
@@ -98,31 +111,34 @@ class ServiceHostFacts:
     runtime: str
     dependencies: frozenset[str]
     flat: tuple[str, ...] = ()
+    written: Mapping[str, str] = field(default_factory=dict)
+    prepared: bool = False
     adopting: bool = False
     port_taken: bool = False
     web_root: str = ""
+    subject: str = ""
+    taken: tuple[str, ...] = ()
 
 
 def record_of(release: ReleaseFacts) -> bytes:
-    """The release's own record, one line of JSON; whether it is healthy stands beside it."""
+    """The release's own record, one line of JSON; how far it is proven stands beside it."""
     fields = asdict(release)
-    del fields["healthy"]
+    del fields["healthy"], fields["proven"]
     return f"{json.dumps(fields)}\n".encode()
 
 
 def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> ServiceHostFacts:
     """The answers to `service_questions`."""
-    links = _links(answers["links"])
+    place = parse_place(service, answers["place"])
     releases = {one.id: one for one in map(_release, answers["records"].lines)}
     current, previous = (
-        _known(links.get(f"{service.directory}/{name}", ""), releases)
+        _known(place.leads(f"{service.directory}/{name}"), releases)
         for name in ("current", "previous")
     )
-    flat = _names(answers["flat"])
-    has_current = f"{service.directory}/current" in links
+    flat, written = parse_flat(answers["flat"])
     return ServiceHostFacts(
         host=parse_host(answers),
-        layout="releases" if has_current else "flat" if flat else "none",
+        layout="releases" if place.switched else "flat" if flat else "none",
         current=current,
         previous=previous,
         releases=releases,
@@ -131,20 +147,18 @@ def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> Servi
         runtime=next(iter(answers["runtime"].lines), ""),
         dependencies=frozenset(answers["dependencies"].lines),
         flat=flat,
-        adopting=journal_path(service) in links,
+        written=written,
+        prepared=place.leads(f"{service.directory}/shared") not in ("", "file"),
+        adopting=journal_path(service) in place.named,
         port_taken=service.port is not None
-        and bool(_listeners(answers["ports"], service.port) - _own(answers["unit"])),
-        web_root=links.get(web_root(service), ""),
+        and bool(
+            _listeners(answers["ports"], service.port)
+            - _own(answers["unit"], stopped_whole=place.switched)
+        ),
+        web_root=place.leads(web_root(service)),
+        subject=place.subject or "",
+        taken=place.taken(flat=bool(flat)),
     )
-
-
-def _links(answer: Answer) -> dict[str, str]:
-    """Where links lead to, by path; "directory" for a directory, "file" for anything else."""
-    found = {}
-    for line in answer.lines:
-        path, kind, target = line.split(" ", 2)
-        found[path] = target if kind == "l" else "directory" if kind == "d" else "file"
-    return found
 
 
 def _known(target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
@@ -153,10 +167,11 @@ def _known(target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
 
 
 def _release(line: str) -> ReleaseFacts:
-    """A line of the answer: ID, whether it is healthy, record."""
-    name, healthy, record = line.split(" ", 2)
+    """A line of the answer: ID, mark, record."""
+    name, mark, record = line.split(" ", 2)
     known = {key: value for key, value in json.loads(record).items() if key in _RECORDED}
-    return ReleaseFacts(**{**known, "id": name, "healthy": healthy == "1"})
+    marks = {"healthy": mark == "healthy", "proven": mark in ("healthy", "proven")}
+    return ReleaseFacts(**{**known, **marks, "id": name})
 
 
 _RECORDED = frozenset(ReleaseFacts.__dataclass_fields__)
@@ -167,12 +182,6 @@ def _manifest(answer: Answer) -> Manifest | None:
     if not answer.text.strip():
         return None
     return Manifest.parse(gzip.decompress(base64.b64decode(answer.text)).decode())
-
-
-def _names(answer: Answer) -> tuple[str, ...]:
-    """NUL-terminated names in base64, any bytes in them."""
-    joined = base64.b64decode(answer.text).decode("utf-8", "surrogateescape")
-    return tuple(sorted(name for name in joined.split("\0") if name))
 
 
 def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:
@@ -187,6 +196,7 @@ def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:
         digest=next(iter(digest.text.split()), ""),
         running_in=_as_named(service, added.get("cwd", ""), added.get("real", "")),
         socket="ActiveState=active" in beside.partition("\n\n")[0].splitlines(),
+        subject=next((subject for line in digest.lines if (subject := made_for(line))), ""),
     )
 
 
@@ -206,10 +216,13 @@ def _listeners(ports: Answer, port: int) -> set[str]:
     }
 
 
-def _own(shown: Answer) -> set[str]:
-    """Inodes of the sockets that the unit's processes hold."""
-    return {
-        line.removeprefix("own=socket:[").removesuffix("]")
-        for line in shown.lines
-        if line.startswith("own=")
-    }
+def _own(shown: Answer, *, stopped_whole: bool) -> set[str]:
+    """Inodes of the sockets that the unit's processes hold; see `sockets_held`.
+
+    Args:
+        stopped_whole: Whether a unit of ours is stopped with all its processes. Of another one also
+            what an earlier start has left is its own: an adoption ends that.
+    """
+    held = [line.partition("=socket:[") for line in shown.lines if "=socket:[" in line]
+    own, old = ({inode[:-1] for kind, _, inode in held if kind == one} for one in ("own", "old"))
+    return own - old if stopped_whole else own | old

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from quoracy.facts.manifest import Entry, Kind, Manifest
 from quoracy.facts.question import Answer
-from quoracy.spec.service import Service
+from quoracy.facts.service_unit import strangers, unit_shown
+from quoracy.spec.service import Service, ServiceType
 
 _KINDS: Mapping[str, Kind] = {"f": "file", "l": "link", "d": "dir"}
 
@@ -21,6 +22,8 @@ class UnitState:
     Attributes:
         inside: Whether the main process works in the directory that was asked for.
         works_in: Where it works when that is another one; "" when it is not known.
+        stranger: Whether what listens on the service's port is not only its own: no answer from
+            there proves anything.
     """
 
     active: str
@@ -29,6 +32,7 @@ class UnitState:
     restarts: int
     inside: bool
     works_in: str = ""
+    stranger: bool = False
 
     @property
     def running(self) -> bool:
@@ -40,22 +44,35 @@ class UnitState:
         return (self.main_pid, self.restarts) == (other.main_pid, other.restarts)
 
 
-def state_question(service: Service, directory: str) -> str:
-    """Script that shows the unit, and whether its process works in a directory."""
+def state_question(service: Service, directory: str, *, listeners: bool = True) -> str:
+    """Script that shows the unit, whether its process works in a directory, and who listens on its port.
+
+    nginx is others' too, and what it answers is compared.
+
+    Args:
+        listeners: Whether it is asked who listens: of all this takes the longest, as the kernel goes
+            through every connection of the host.
+    """
     path = shlex.quote(directory)
-    return f"""show=$(systemctl show -p ActiveState,SubState,MainPID,NRestarts {service.unit})
-printf '%s\\n' "$show"
-p=${{show#*MainPID=}}; p=${{p%%[!0-9]*}}
+    asked = listeners and service.type is not ServiceType.STATIC
+    own_port = service.port if asked else None
+    return f"""{unit_shown(service)}
+stranger=
 if [ "$p" -gt 0 ]; then
     if [ /proc/$p/cwd -ef {path} ]; then echo inside=yes; else echo cwd=$(readlink /proc/$p/cwd); fi
+{strangers(service, own_port) if own_port else ":"}
 fi
 """
 
 
 def healthy_question(service: Service, directory: str, begin: UnitState) -> str:
-    """`state_question`, which marks the release as healthy when its process is still the same."""
+    """`state_question`, which marks the release as healthy when its process is still the same.
+
+    And only when nobody else listens on its port.
+    """
     return f"""{state_question(service, directory)}pid=0 restarts=0 active='' sub=''
 while IFS='=' read -r key value; do
+    [ -n "$key" ] || break
     case $key in
         ActiveState) active=$value ;; SubState) sub=$value ;;
         MainPID) pid=$value ;; NRestarts) restarts=$value ;;
@@ -64,7 +81,7 @@ done <<END
 $show
 END
 if [ "$active $sub $pid $restarts" = "active running {begin.main_pid} {begin.restarts}" ] \\
-    && [ -e {shlex.quote(directory)}/.quoracy/complete ]; then
+    && [ -z "$stranger" ] && [ -e {shlex.quote(directory)}/.quoracy/complete ]; then
     : > {shlex.quote(directory)}/.quoracy/healthy
 fi
 """
@@ -72,14 +89,16 @@ fi
 
 def parse_state(output: bytes) -> UnitState:
     """The answer to `state_question`."""
-    told = Answer(output.decode("utf-8", "replace"), 0).pairs
+    text = output.decode("utf-8", "replace").lstrip()
+    told, added = Answer(text.partition("\n\n")[0], 0).pairs, Answer(text, 0).pairs
     return UnitState(
         active=told.get("ActiveState", "unknown"),
         sub=told.get("SubState", ""),
         main_pid=int(told.get("MainPID") or "0"),
         restarts=int(told.get("NRestarts") or "0"),
-        inside=told.get("inside") == "yes",
-        works_in=told.get("cwd", ""),
+        inside=added.get("inside") == "yes",
+        works_in=added.get("cwd", ""),
+        stranger=bool(added.get("stranger")),
     )
 
 

@@ -1,7 +1,7 @@
-"""Ctrl-C in the middle of an operation: the member that is worked on comes back first.
+"""Ctrl-C in the middle of an operation: the member or host that is worked on comes back first.
 
-Once: the member under way is finished, then the operation stops. Twice: the step under way is cut
-off and what was changed on the member is put back. Three times: putting back is cut off as well, and
+Once: the group under way is finished, then the operation stops. Twice: the step under way is cut off
+and what was changed by the group is put back. Three times: putting back is cut off as well, and
 the next run goes on from what the hosts say.
 """
 
@@ -18,12 +18,12 @@ _asked = threading.Event()
 
 
 def stop_asked() -> bool:
-    """Whether someone has asked for a stop between two members."""
+    """Whether someone has asked for a stop between two groups."""
     return _asked.is_set()
 
 
 def ask_to_stop() -> None:
-    """Stop before the next member."""
+    """Stop before the next group."""
     _asked.set()
 
 
@@ -40,7 +40,7 @@ def stop_on_ctrl_c(tell: Callable[[str], None]) -> Iterator[None]:
             tell("interrupting: what is half done is put back; Ctrl-C again cuts that off, too")
             signal.default_int_handler(signum, frame)
         ask_to_stop()
-        tell("stopping once the member under way is done; Ctrl-C again interrupts it at once")
+        tell("stopping once what is under way is done; Ctrl-C again interrupts it at once")
 
     before = signal.signal(signal.SIGINT, asked)
     try:

@@ -10,6 +10,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quoracy.errors import (
@@ -23,6 +24,7 @@ from quoracy.errors import (
 )
 from quoracy.operate.interrupt import stop_asked
 from quoracy.operate.journal import Journal
+from quoracy.operate.put_back import not_put_back, put_back
 from quoracy.plan.plan import Group, Plan, Step, Undoes, remaining_actions
 
 HOSTS_AT_ONCE = 16
@@ -67,22 +69,55 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     journal.plan(now)
     for step in now.before:
         journal.step(step, work.apply)
-    done: list[Step] = []
-    groups = now.groups
+    course = _Course(work, journal, plan.undoes)
+    try:
+        _take_groups(now, course)
+    except (LeaseHeld, Stopped):
+        raise
+    except QuoracyError as error:
+        if course.kept:
+            error.add_note(_kept_words(course.kept, plan))
+        raise
+
+
+@dataclass(slots=True)
+class _Course:
+    """One plan while it is applied.
+
+    Attributes:
+        done: Steps that a failure puts back, where all groups are.
+        kept: Hosts that keep what was changed there, whatever fails later.
+    """
+
+    work: Work
+    journal: Journal
+    undoes: Undoes
+    done: list[Step] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def _take_groups(now: Plan, course: _Course) -> None:
+    work, groups = course.work, now.groups
     while groups:
         _require_no_stop(now, groups)
         group, rest = groups[0], groups[1:]
         try:
-            work.enter(group, lambda group=group: _run(group, work, journal, done, plan.undoes))  # type: ignore[misc]
+            work.enter(group, lambda group=group: _run(group, course))  # type: ignore[misc]
         except (LeaseHeld, RolledBack, RollbackFailed):
             raise
         except BaseException as error:
-            if plan.undoes == "all" and done:
-                _put_back(done, group, work, journal, error)
+            if course.undoes == "all" and course.done:
+                put_back(course.done, group, course.journal, work.apply, error)
             raise
         groups = _what_is_left(rest, work)
         if groups and work.approve(group, groups):
             groups = _what_is_left(groups, work)  # an answer may take an hour
+
+
+def _kept_words(kept: list[str], plan: Plan) -> str:
+    keep = "keeps" if len(kept) == 1 else "keep"
+    more = f"; {plan.way_back}" if plan.way_back else ""
+    return f"{', '.join(kept)} {keep} what was changed there{more}"
 
 
 def _what_is_left(shown: tuple[Group, ...], work: Work) -> tuple[Group, ...]:
@@ -103,11 +138,12 @@ def _require_no_stop(plan: Plan, groups: tuple[Group, ...]) -> None:
         )
 
 
-def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: Undoes) -> None:
+def _run(group: Group, course: _Course) -> None:
     """The steps of one group, and in a roll, putting back what they did when one fails."""
+    work, journal, undoes = course.work, course.journal, course.undoes
     # Entering may have taken long: the Prefect API can be away.
     work.gate(group)
-    acted: list[Step] = done if undoes == "all" else []
+    acted: list[Step] = course.done if undoes == "all" else []
     one_at_a_time = threading.Lock()
 
     def act(step: Step) -> str:
@@ -125,6 +161,7 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
             with one_at_a_time:
                 # What a host has proved is kept there; on the others it may still fail.
                 acted[:] = [one for one in acted if step.host and one.host != step.host]
+                course.kept += [step.host] if step.host else []
 
     try:
         _take_steps(group, take)
@@ -132,9 +169,9 @@ def _run(group: Group, work: Work, journal: Journal, done: list[Step], undoes: U
         raise  # somebody else acts here now: putting back would fight with them
     except BaseException as error:  # also when interrupted: the member must come back
         if undoes == "group":
-            _put_back(acted, group, work, journal, error)
+            put_back(acted, group, journal, work.apply, error)
         if undoes == "nothing" and not isinstance(error, Refused):
-            raise _not_put_back(error, group) from error
+            raise not_put_back(error, group) from error
         raise
 
 
@@ -183,68 +220,6 @@ def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
     # Whoever else acts here now must not be fought with by putting back, whatever failed beside.
     for error in sorted(errors, key=lambda error: not isinstance(error, LeaseHeld)):
         raise error
-
-
-def _put_back(
-    acted: list[Step], group: Group, work: Work, journal: Journal, error: BaseException
-) -> None:
-    """Undo the steps, newest first, and raise what became of it.
-
-    A host where putting back fails is left as it is then; the other hosts are still put back.
-    """
-    undo = [back for step in reversed(acted) for back in step.undo]
-    if not undo:
-        raise error
-    failures: dict[str, str] = {}
-    for step in undo:
-        if step.host in failures:
-            continue
-        try:
-            journal.undo(step, group.title, work.apply)
-        except LeaseHeld as held:
-            raise _taken_over(held, error, group) from error
-        except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
-            failures[step.host] = f"{step.title}: {failure}"
-    journal.catch_up()
-    what, where = _said(error, group)
-    if failures:
-        said = "; ".join(f"{host}: {failure}" for host, failure in failures.items())
-        raise RollbackFailed(
-            f"{what}; and putting back failed at {said}",
-            where=where,
-            next_step="look at that host now; run the same command again once it is reachable",
-        ) from error
-    raise RolledBack(
-        f"{what}; what had been changed was put back",
-        where=where,
-        next_step="remove the cause and run the same command again",
-    ) from error
-
-
-def _taken_over(held: LeaseHeld, error: BaseException, group: Group) -> LeaseHeld:
-    """Somebody else acts now, and goes on from what lies there: putting back would fight with them."""
-    what, _ = _said(error, group)
-    return LeaseHeld(
-        f"{held.what}; nothing is put back by this one, whose step ended like this: {what}",
-        where=held.where,
-        next_step=held.next_step,
-    )
-
-
-def _said(error: BaseException, group: Group) -> tuple[str, str]:
-    """What happened and where, of an error of ours or of an interruption."""
-    if isinstance(error, QuoracyError):
-        return error.what.rstrip("."), error.where
-    return f"interrupted by {type(error).__name__}", group.title
-
-
-def _not_put_back(error: BaseException, group: Group) -> RollbackFailed:
-    what, where = _said(error, group)
-    return RollbackFailed(
-        f"putting back failed: {what}",
-        where=where,
-        next_step="look at that host now; run the same command again once it is reachable",
-    )
 
 
 def _require_same(rest: tuple[Group, ...], found: Plan) -> None:

@@ -103,11 +103,23 @@ def _left_behind(db: Database, one: Operation) -> str:
     """What the journal knows of its steps, and which command goes on."""
     steps = steps_of(db, one.id)
     begun = [f"{s.host or 'controller'}: {s.title}" for s in steps if s.state == "started"]
-    advice = f"run `quoracy {one.kind} {one.cluster}`, which goes on from what the hosts say"
+    advice = f"run `{_command(one)}`, which goes on from what the hosts say"
     if begun:
-        # One that was putting back goes on by itself; any other may be put back as well.
-        if one.kind != ROLLBACK:
+        # One that was putting back goes on by itself; any other on a cluster may be put back as well.
+        if one.kind != ROLLBACK and not _service(one):
             advice += f", or `quoracy {ROLLBACK} {one.cluster}`, which puts it back"
         return f"begun and perhaps half done: {', '.join(begun)}; {advice}"
     done = sum(1 for step in steps if step.state == "done")
     return f"no step was under way, {done} of {len(steps)} were done; {advice}"
+
+
+def _command(one: Operation) -> str:
+    service = _service(one)
+    if service:
+        return f"quoracy service {one.kind.removeprefix('service-')} {service}"
+    return f"quoracy {one.kind} {one.cluster}"
+
+
+def _service(one: Operation) -> str:
+    """Name of the service that it is about; "" when that is a cluster."""
+    return one.cluster.partition(":")[2]

@@ -88,6 +88,8 @@ class Plan:
         groups: In order. The cluster is looked at again after each.
         undoes: What a failure puts back: the group that fails (a roll), all groups (a create), or
             nothing (what puts back itself).
+        way_back: What a person can do for hosts that keep what was changed when another one has failed;
+            "" when there is nothing but to go on.
     """
 
     operation: str
@@ -99,6 +101,7 @@ class Plan:
     before: tuple[Step, ...] = ()
     groups: tuple[Group, ...] = ()
     undoes: Undoes = "group"
+    way_back: str = ""
 
     @property
     def refused(self) -> bool:

@@ -10,10 +10,12 @@ from quoracy.plan.markdown import cell
 
 def releases_markdown(facts: ServiceFacts) -> str:
     """A table of what each host has, newest first, and what runs there."""
-    lines = ["| host | release | | made | from |", "|---|---|---|---|---|"]
+    lines = ["| host | release | | was healthy | made | from |", "|---|---|---|---|---|---|"]
     for host, found in facts.heard.items():
         for one in sorted(found.releases.values(), key=lambda one: -one.created_s):
             mark = {found.current: "**current**", found.previous: "previous"}.get(one.id, "")
             made = f"{datetime.fromtimestamp(one.created_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
-            lines.append(f"| {cell(host)} | `{one.id}` | {mark} | {made} | {cell(one.note)} |")
+            healthy = "yes" if one.proven else "never"
+            cells = (cell(host), f"`{one.id}`", mark, healthy, made, cell(one.note))
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -7,14 +7,15 @@ first host is switched alone; the others follow in batches only when it is healt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quoracy.checks.verdict import Verdict
 from quoracy.facts.manifest import Difference
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
-from quoracy.plan.plan import Change, Group, Plan, Step
+from quoracy.plan.plan import Group, Plan, Step
+from quoracy.plan.service_changes import changes_of
 from quoracy.plan.service_refusals import refuse_service
 from quoracy.plan.service_steps import (
     FLAT,
@@ -32,11 +33,10 @@ from quoracy.plan.service_steps import (
     StageRelease,
     SwitchRelease,
 )
-from quoracy.spec.document import printed
-from quoracy.spec.service import Service, ServiceType
+from quoracy.plan.service_switching import previous_of, runs_current, switch_groups, way_back
+from quoracy.spec.service import Service
 
 OPERATION = "service-redeploy"
-MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class RedeployRequest:
         source: Digest of the code's manifest.
         recipe: Digest of how it is made and run.
         unit: SHA-256 of the unit's text; "" when the service has none of its own.
-        paths: The code's paths.
+        paths: The code's paths, each with its content: SHA-256 of a file, target of a link.
         files: What differs on a host, where the code is shipped as it is and the host has said what it has.
         outputs: What a build makes of it: such files in a flat directory need not be named.
         bytes: Size of the code.
@@ -62,7 +62,7 @@ class RedeployRequest:
 
     source: str
     recipe: str
-    paths: frozenset[str]
+    paths: Mapping[str, str]
     bytes: int
     dependencies: Mapping[str, str]
     builds_here: bool = False
@@ -90,8 +90,13 @@ class RedeployRequest:
         return name
 
 
-def plan_service_redeploy(service: Service, facts: ServiceFacts, request: RedeployRequest) -> Plan:
+def plan_service_redeploy(
+    service: Service, facts: ServiceFacts, request: RedeployRequest, *, canary: bool = True
+) -> Plan:
     """Decide what `service-redeploy` does.
+
+    Args:
+        canary: Whether the first host goes alone; not once one of this operation has proved the release.
 
     Returns:
         A plan; when a check stands against it, `plan.refused` is true and it is only shown.
@@ -111,6 +116,7 @@ def plan_service_redeploy(service: Service, facts: ServiceFacts, request: Redepl
                 *_switch(service, name, facts.heard[name], request),
             ),
             kept_after=HOOK_AFTER if service.redeploy.post_deploy_hook else AwaitService.name,
+            canary=canary,
         ),
         *_clean(service, facts, request),
     )
@@ -126,9 +132,11 @@ def plan_service_redeploy(service: Service, facts: ServiceFacts, request: Redepl
         changes=tuple(
             change
             for name, found in facts.heard.items()
-            for change in _changes(service, name, found, request)
+            if not is_current(service, name, found, request)
+            for change in changes_of(service, name, found, request)
         ),
         groups=groups,
+        way_back=way_back(service, groups),
     )
 
 
@@ -145,42 +153,6 @@ def is_current(
         and runs_current(service, found)
         and request.unit in ("", found.unit.digest)
         and (service.socket is None or found.unit.socket)
-    )
-
-
-def runs_current(service: Service, found: ServiceHostFacts) -> bool:
-    """Whether the unit is active, and its process works in the current release."""
-    inside = f"{service.directory}/releases/{found.current}"
-    by_nginx = service.type is ServiceType.STATIC
-    return found.unit.active == "active" and (by_nginx or found.unit.running_in == inside)
-
-
-def switch_groups(
-    service: Service,
-    facts: ServiceFacts,
-    steps_of: Callable[[str], tuple[Step, ...]],
-    *,
-    kept_after: str,
-) -> tuple[Group, ...]:
-    """The first host alone, then the others in batches; hosts without steps are left out.
-
-    Args:
-        steps_of: The steps of a host; none when it is left alone.
-        kept_after: Name of the step that proves the release: what fails later is no reason to go back.
-    """
-    steps = {name: own for name in facts.heard if (own := steps_of(name))}
-    names, size = list(steps), service.redeploy.batch
-    batches = [names[:1], *(names[at : at + size] for at in range(1, len(names), size))]
-    return tuple(
-        Group(
-            title=", ".join(batch),
-            member=", ".join(batch),
-            steps=tuple(step for name in batch for step in steps[name]),
-            parallel=len(batch) > 1,
-            kept_after=kept_after,
-        )
-        for batch in batches
-        if batch
     )
 
 
@@ -209,15 +181,23 @@ def _stage_host(
     if is_current(service, name, found, request):
         return
     release, key = request.release(name, found), request.dependencies[name]
+    if _needs_preparing(found, release, request):
+        yield PrepareService(name)
     if release not in found.releases:
-        if found.layout != "releases":
-            yield PrepareService(name)
         if key and key not in found.dependencies:
             yield InstallDependencies(name, key)
         # What is not as it was shipped is no base.
         yield StageRelease(name, release, "" if name in request.drifted else found.current or "")
         if request.builds_on_host:
             yield BuildRelease(name, release)
+
+
+def _needs_preparing(found: ServiceHostFacts, release: str, request: RedeployRequest) -> bool:
+    """Whether user and directories may not be there: what a recipe says may ask for others."""
+    if release in found.releases:
+        return not found.prepared
+    current = found.releases.get(found.current or "")
+    return not found.prepared or current is None or current.recipe != request.recipe
 
 
 def _switch(
@@ -242,24 +222,15 @@ def _switch(
         steps.append(RunHook(name, release, "after"))
     if adopts or found.adopting:
         steps.append(ClearFlat(name))
-    if len(found.releases.keys() | {release}) > wanted.keep_releases:
+    kept = {*found.releases, release, *([FLAT] if found.layout == "flat" else ())}
+    if len(kept) > wanted.keep_releases:
         steps.append(PruneReleases(name))
     return tuple(steps)
 
 
 def _has_adopted(found: ServiceHostFacts) -> bool:
     """Whether a release that is not the flat one has been healthy: then there is no way back to flat."""
-    return any(one.healthy for name, one in found.releases.items() if name != FLAT)
-
-
-def previous_of(found: ServiceHostFacts, release: str) -> str:
-    """The release to go back to: the one that serves, or before a switch that was cut off, did.
-
-    One that was healthy comes first: a switch that was cut off may have been to a broken one.
-    """
-    served = [one for one in (found.current, found.previous) if one and one in found.releases]
-    proven = [one for one in served if one == FLAT or found.releases[one].healthy]
-    return next((one for one in (*proven, *served) if one != release), "")
+    return any(one.proven for name, one in found.releases.items() if name != FLAT)
 
 
 def _clean(service: Service, facts: ServiceFacts, request: RedeployRequest) -> tuple[Group, ...]:
@@ -270,41 +241,6 @@ def _clean(service: Service, facts: ServiceFacts, request: RedeployRequest) -> t
         if found.adopting and is_current(service, name, found, request)
     )
     return (Group("clean up", "", steps, parallel=True),) if steps else ()
-
-
-def _changes(
-    service: Service, name: str, found: ServiceHostFacts, request: RedeployRequest
-) -> Iterator[Change]:
-    """Why something is done on a host."""
-    if is_current(service, name, found, request):
-        return
-    release = request.release(name, found)
-    yield Change(name, "release", found.current or found.layout, release)
-    if name in request.files:
-        yield Change(name, "files", "", _named(request.files[name]))
-    current = found.releases.get(found.current or "")
-    if current is None:
-        return
-    for what, before, after in (
-        ("code", current.source[:12], request.source[:12]),
-        ("unit, environment or build", current.recipe[:12], request.recipe[:12]),
-        ("dependencies", current.dependencies, request.dependencies[name]),
-    ):
-        if before != after:
-            yield Change(name, what, before, after)
-    if current.source == request.source and not runs_current(service, found):
-        yield Change(name, "process", found.unit.active, "active in the current release")
-    elif current.recipe == request.recipe and request.unit not in ("", found.unit.digest):
-        yield Change(name, "unit file", "edited on the host", "as rendered")
-
-
-def _named(files: Difference) -> str:
-    """How many files differ, and the first of them by name."""
-    changed = [printed(entry.path) for entry in files.changed]
-    names = [*changed, *(f"{printed(path)} (deleted)" for path in files.deleted)]
-    more = ", …" if len(names) > MAX_NAMED else ""
-    counts = f"{len(changed)} new or changed, {len(files.deleted)} deleted"
-    return f"{counts}: {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def _title(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
+from quoracy.spec.document import printed
 from quoracy.spec.fields import within
 from quoracy.spec.service import Service, ServiceType
 
@@ -49,6 +50,7 @@ def refuse_hosts(service: Service, facts: ServiceFacts) -> list[Verdict]:
     ]
     for name, found in facts.heard.items():
         verdicts += _port(service, name, found)
+        verdicts += _place(service, name, found)
         if not found.host.systemd:
             verdicts.append(
                 failed(
@@ -69,6 +71,41 @@ def _port(service: Service, name: str, found: ServiceHostFacts) -> Iterator[Verd
             where=name,
             next_step="stop it, or give the service another app_port",
         )
+
+
+def _place(service: Service, name: str, found: ServiceHostFacts) -> Iterator[Verdict]:
+    """Directory and unit are this service's, and what is called like ours there is ours."""
+    directory = service.directory
+    if found.subject not in ("", service.subject):
+        yield failed(
+            "OwnedByAnother",
+            f"{directory} is kept for {found.subject}",
+            where=name,
+            next_step="give one of the two another app_dir; or, when that service is no more, "
+            f"remove {directory}/.quoracy/owner there",
+        )
+    if found.unit.subject not in ("", service.subject):
+        yield failed(
+            "OwnedByAnother",
+            f"the unit {service.unit} was installed for {found.unit.subject}",
+            where=name,
+            next_step="give one of the two another app_service_name; or, when that service is no "
+            "more, disable and remove its unit there",
+        )
+    if found.taken:
+        yield failed(
+            "NamesTaken",
+            f"in {directory} there is something that Quoracy has not made, or that is not root's any "
+            f"more, and has one of its names: {', '.join(found.taken)}",
+            where=name,
+            next_step="move it away; or, when the service needs it there, choose a new app_dir and "
+            "copy what the service writes to shared in it",
+        )
+
+
+def forwarding_forbidden(name: str, said: str, next_step: str) -> Verdict:
+    """The gate asks through the SSH connection: where that is forbidden, no release could ever pass it."""
+    return failed("ForwardingForbidden", said, where=name, next_step=next_step)
 
 
 def _machine(
@@ -110,14 +147,28 @@ def _strays(
         return
     stray = [path for path in found.flat if not _is_named(service, path, request)]
     if stray:
-        told = ", ".join(stray[:MAX_TOLD]) + (", …" if len(stray) > MAX_TOLD else "")
         yield failed(
             "FilesUnnamed",
-            f"{len(stray)} files in {service.directory} are not in the code: {told}",
+            f"{len(stray)} files in {service.directory} are not in the code: {_told(stray)}",
             where=name,
             next_step="name what the service writes under redeploy.shared, and what is not "
             "needed any more under redeploy.leave_behind",
         )
+    changed = [path for path in found.written if _is_replaced(service, path, found, request)]
+    if changed:
+        yield failed(
+            "FilesChangedByService",
+            f"{len(changed)} files are in the code and are others in {service.directory}, changed "
+            f"after the service has started, or databases: {_told(changed)}",
+            where=name,
+            next_step="name what the service writes under redeploy.shared, and what the code is to "
+            "replace under redeploy.leave_behind",
+        )
+
+
+def _told(paths: Sequence[str]) -> str:
+    more = ", …" if len(paths) > MAX_TOLD else ""
+    return ", ".join(map(printed, paths[:MAX_TOLD])) + more
 
 
 def _is_named(service: Service, path: str, request: RedeployRequest) -> bool:
@@ -125,5 +176,19 @@ def _is_named(service: Service, path: str, request: RedeployRequest) -> bool:
     return (
         path in request.paths
         or any(within(path, one) for one in (*wanted.shared, *request.outputs))
-        or any(within(path, one) or fnmatchcase(path, one) for one in wanted.leave_behind)
+        or _is_left_behind(service, path)
     )
+
+
+def _is_replaced(
+    service: Service, path: str, found: ServiceHostFacts, request: RedeployRequest
+) -> bool:
+    """Whether the code has another content for what the service may have written."""
+    made = any(within(path, one) for one in request.outputs)
+    wanted = request.paths.get(path, found.written[path])
+    return wanted != found.written[path] and not made and not _is_left_behind(service, path)
+
+
+def _is_left_behind(service: Service, path: str) -> bool:
+    named = service.redeploy.leave_behind
+    return any(within(path, one) or fnmatchcase(path, one) for one in named)

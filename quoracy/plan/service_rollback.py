@@ -8,16 +8,21 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.plan.plan import Change, Plan, Step
-from quoracy.plan.service_redeploy import runs_current, switch_groups
 from quoracy.plan.service_refusals import refuse_hosts
-from quoracy.plan.service_steps import AwaitService, SwitchRelease
+from quoracy.plan.service_steps import FLAT, AwaitService, SwitchRelease
+from quoracy.plan.service_switching import is_proven, runs_current, switch_groups, way_back
 from quoracy.spec.service import Service
 
 OPERATION = "service-rollback"
 
 
 def plan_service_rollback(
-    service: Service, facts: ServiceFacts, to: str, chosen: Mapping[str, str]
+    service: Service,
+    facts: ServiceFacts,
+    to: str,
+    chosen: Mapping[str, str],
+    *,
+    canary: bool = True,
 ) -> Plan:
     """Decide what `service-rollback` does.
 
@@ -25,6 +30,7 @@ def plan_service_rollback(
         to: The release to go back to, or the beginning of its ID; "" is the one that served before.
         chosen: What was chosen for a host before anything was switched: once a host is switched, the
             release that served before is another one.
+        canary: Whether the first host goes alone.
     """
     verdicts = refuse_hosts(service, facts)
     if not to and not chosen:
@@ -41,6 +47,7 @@ def plan_service_rollback(
         facts,
         lambda name: _switch(service, facts.heard[name], name, targets[name]),
         kept_after=AwaitService.name,
+        canary=canary,
     )
     if not groups:
         return _nothing(service, f"{named} runs on all hosts", verdicts)
@@ -53,9 +60,10 @@ def plan_service_rollback(
         changes=tuple(
             Change(name, "release", found.current or "", targets[name])
             for name, found in facts.heard.items()
-            if found.current != targets[name]
+            if found.current != targets[name] and found.layout != "flat"
         ),
         groups=groups,
+        way_back=way_back(service, groups),
     )
 
 
@@ -79,14 +87,14 @@ def _differing(facts: ServiceFacts) -> list[Verdict]:
 
 def target_of(name: str, found: ServiceHostFacts, to: str) -> tuple[str, Verdict | None]:
     """The release to go back to on a host, or why there is none."""
+    if found.layout == "flat":
+        return (FLAT, None) if to == FLAT else ("", _not_adopted(name))
     if to:
         meant = [one for one in found.releases if one == to] or [
             one for one in found.releases if one.startswith(to)
         ]
-    elif found.previous and found.previous in found.releases:
-        meant = [found.previous]
     else:
-        meant = _newest_before(found)
+        meant = _before(found)
     if len(meant) == 1:
         return meant[0], None
     if to:
@@ -101,19 +109,33 @@ def target_of(name: str, found: ServiceHostFacts, to: str) -> tuple[str, Verdict
     )
 
 
-def _newest_before(found: ServiceHostFacts) -> list[str]:
-    """The newest healthy release that is older than the current one."""
+def _not_adopted(name: str) -> Verdict:
+    return failed(
+        "ReleaseMissing",
+        "there is no release to go back to: the service runs right in its directory",
+        where=name,
+        next_step="redeploy it, which makes releases of it",
+    )
+
+
+def _before(found: ServiceHostFacts) -> list[str]:
+    """The release that served well before, or else the newest of those that did and are older."""
+    served = found.previous
+    if served and served != found.current and served in found.releases and is_proven(found, served):
+        return [served]
     current = found.releases.get(found.current or "")
     older = [
         one
         for one in found.releases.values()
-        if one.healthy and (current is None or one.created_s < current.created_s)
+        if is_proven(found, one.id) and (current is None or one.created_s < current.created_s)
     ]
     newest = sorted(older, key=lambda one: one.created_s)[-1:]
     return [one.id for one in newest]
 
 
 def _switch(service: Service, found: ServiceHostFacts, name: str, target: str) -> tuple[Step, ...]:
+    if found.layout == "flat":
+        return ()
     known = found.releases[target]
     if found.current == target and known.healthy and runs_current(service, found):
         return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from quoracy.errors import QuoracyError
+from quoracy.errors import ForwardingForbidden, QuoracyError
 from quoracy.remote.host import HttpAnswer, Result
 from quoracy.remote.script import judged
 
@@ -30,6 +30,8 @@ class FakeHost:
         scripts: Every script that was run, sent to or received from, oldest first.
         sent: For each `send`, all the bytes that it was given.
         asked: Address, port, path and time limit of every HTTP request, oldest first.
+        virtual_hosts: What each of these requests called the server.
+        forwards: Whether its sshd lets requests through.
         closed: Whether the host was closed.
     """
 
@@ -38,6 +40,8 @@ class FakeHost:
         self.scripts: list[str] = []
         self.sent: list[bytes] = []
         self.asked: list[tuple[str, int, str, float]] = []
+        self.virtual_hosts: list[str] = []
+        self.forwards = True
         self.closed = False
         self._answers: list[tuple[Callable[[str], bool], Answer]] = []
         self._web_answers: list[tuple[Callable[[int, str], bool], WebAnswer]] = []
@@ -70,16 +74,32 @@ class FakeHost:
         judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=True)
 
     def http_get(
-        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+        self,
+        port: int,
+        path: str,
+        *,
+        timeout: float = 5.0,
+        address: str = "127.0.0.1",
+        virtual_host: str = "",
     ) -> HttpAnswer:
         """Return the answer to the request; see `Host.http_get`."""
         self.asked.append((address, port, path, timeout))
+        self.virtual_hosts.append(virtual_host)
+        self.require_forwarding(port, timeout=timeout, address=address)
         for when, answer in self._web_answers:
             if when(port, path):
                 if isinstance(answer, QuoracyError):
                     raise answer
                 return answer if isinstance(answer, HttpAnswer) else answer(port, path)
         raise LookupError(f"nobody told {self.name} what to answer to port {port}, {path}")
+
+    def require_forwarding(
+        self, port: int, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> None:
+        """Raise unless it forwards; see `Host.require_forwarding`."""
+        if not self.forwards:
+            told = f"its sshd forbids to connect to {address} port {port} (asked for {timeout:g} s)"
+            raise ForwardingForbidden(told, where=self.name)
 
     def close(self) -> None:
         """Remember that the host was closed."""

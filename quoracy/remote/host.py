@@ -67,19 +67,37 @@ class Host(Protocol):
         """Yield the script's standard output in chunks; a non-zero exit code is raised at the end."""
 
     def http_get(
-        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+        self,
+        port: int,
+        path: str,
+        *,
+        timeout: float = 5.0,
+        address: str = "127.0.0.1",
+        virtual_host: str = "",
     ) -> HttpAnswer:
         """Ask a server there by HTTP, through the same connection.
 
         Args:
             timeout: Seconds for everything together.
             address: Seen from the host.
+            virtual_host: What the request calls the server; "" is address and port.
 
         Returns:
             Also when nobody listens or answers: a service that starts has to be asked again.
 
         Raises:
-            HostUnreachable: The host itself could not be reached, or its sshd forbids to forward.
+            ForwardingForbidden: The host's sshd lets no request through to that port.
+            HostUnreachable: The host itself could not be reached.
+        """
+
+    def require_forwarding(
+        self, port: int, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> None:
+        """Return when the host's sshd lets requests through to a port; nobody need listen there.
+
+        Raises:
+            ForwardingForbidden: It does not.
+            HostUnreachable: The host itself could not be reached.
         """
 
     def close(self) -> None:

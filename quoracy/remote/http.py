@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import paramiko
 
-from quoracy.errors import HostUnreachable
+from quoracy.errors import ForwardingForbidden, HostUnreachable
 from quoracy.remote.host import MAX_BODY_BYTES, HttpAnswer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_CONNECT_FAILED = 2  # SSH_OPEN_CONNECT_FAILED, RFC 4254, 5.1
+# Reason codes of RFC 4254, 5.1. sshd gives the first for AllowTcpForwarding, DisableForwarding, PermitOpen
+# and the options of a key; servers that cannot forward at all give the third.
+_PROHIBITED, _CONNECT_FAILED, _UNKNOWN_CHANNEL = 1, 2, 3
 
 
 def get(
-    transport: paramiko.Transport, server: tuple[str, int], path: str, *, timeout: float, where: str
+    transport: paramiko.Transport,
+    server: tuple[str, int],
+    path: str,
+    *,
+    timeout: float,
+    where: str,
+    virtual_host: str = "",
 ) -> HttpAnswer:
     """Ask a server for a path; see `Host.http_get`.
 
@@ -30,24 +38,56 @@ def get(
         where: The host's name.
 
     Raises:
-        HostUnreachable: The SSH connection is gone, or sshd forbids to forward.
+        ForwardingForbidden: sshd forbids to forward.
+        HostUnreachable: The SSH connection is gone.
     """
     deadline = time.monotonic() + timeout
+    channel = _opened(transport, server, timeout=timeout, where=where)
+    if isinstance(channel, HttpAnswer):
+        return channel
+    with closing(channel):
+        authority = virtual_host or _authority(*server)
+        answer = _asked(channel, authority, path, deadline, timeout)
+    return answer if answer.status else _unless_broken(transport, where, answer.problem)
+
+
+def require_forwarding(
+    transport: paramiko.Transport, server: tuple[str, int], *, timeout: float, where: str
+) -> None:
+    """See `Host.require_forwarding`; a server that listens sees a connection that says nothing."""
+    channel = _opened(transport, server, timeout=timeout, where=where)
+    if not isinstance(channel, HttpAnswer):
+        channel.close()
+
+
+def _opened(
+    transport: paramiko.Transport, server: tuple[str, int], *, timeout: float, where: str
+) -> paramiko.Channel | HttpAnswer:
+    """A connection from the host to the server, or why nobody took it."""
     try:
-        channel = transport.open_channel("direct-tcpip", server, ("127.0.0.1", 0), timeout=timeout)
+        return transport.open_channel("direct-tcpip", server, ("127.0.0.1", 0), timeout=timeout)
     except paramiko.ChannelException as error:
         if error.code == _CONNECT_FAILED:
             return HttpAnswer(0, b"", f"nobody takes connections: {error.text}")
+        address = f"{server[0]} port {server[1]}"
+        if error.code in (_PROHIBITED, _UNKNOWN_CHANNEL):
+            raise ForwardingForbidden(
+                f"its sshd forbids to connect to {address}: {error.text}",
+                where=where,
+                next_step="allow it in its sshd_config: AllowTcpForwarding local, no DisableForwarding, "
+                f"and {server[0]}:{server[1]} in PermitOpen where that is used",
+            ) from error
         raise HostUnreachable(
-            f"its sshd did not connect to {server[0]} port {server[1]}: {error.text}",
+            f"its sshd did not connect to {address}: {error.text}",
             where=where,
-            next_step="allow forwarding to that port in its sshd_config (AllowTcpForwarding, PermitOpen)",
+            next_step="check the host and its sshd, then run it again",
         ) from error
     except (paramiko.SSHException, EOFError, OSError) as error:
         return _unless_broken(transport, where, f"no connection within {timeout:g} s: {error}")
-    with closing(channel):
-        answer = _asked(channel, server, path, deadline, timeout)
-    return answer if answer.status else _unless_broken(transport, where, answer.problem)
+
+
+def _authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _unless_broken(transport: paramiko.Transport, where: str, problem: str) -> HttpAnswer:
@@ -61,11 +101,9 @@ def _unless_broken(transport: paramiko.Transport, where: str, problem: str) -> H
 
 
 def _asked(
-    channel: paramiko.Channel, server: tuple[str, int], path: str, deadline: float, timeout: float
+    channel: paramiko.Channel, authority: str, path: str, deadline: float, timeout: float
 ) -> HttpAnswer:
     """The answer; whatever goes wrong on the way is its `problem`."""
-    address, port = server
-    authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     request = (
         f"GET {path} HTTP/1.1\r\nHost: {authority}\r\n"
         "User-Agent: quoracy\r\nAccept: */*\r\nConnection: close\r\n\r\n"

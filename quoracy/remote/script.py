@@ -16,6 +16,9 @@ TIMEOUT_EXIT_CODES = frozenset({124, 137, KILLED_BY_SIGNAL})
 """coreutils' `timeout` ends with 124 after SIGTERM. Its SIGKILL goes to its process group, so to itself: no exit
 code, or 137 when a shell or sudo above it tells."""
 
+LONGEST_ARGUMENT = 100_000
+"""Bytes, with quotes. Linux takes 128 KiB (execve(2), MAX_ARG_STRLEN); the login shell gets the whole line as one."""
+
 
 def command_line(user: str, timeout: float, *argv: str) -> str:
     """Quote a command for the login shell, run as root under a time limit of whole seconds.
@@ -41,6 +44,18 @@ def guarded(script: str) -> bytes:
     an empty script valid; the line break keeps a final comment from hiding the brace.
     """
     return b"{ :\n" + script.encode() + b"\n} </dev/null\n"
+
+
+def reading(script: str) -> tuple[tuple[str, ...], bytes]:
+    """How a shell gets a script that reads standard input: its argv, and what goes before that input.
+
+    A long script comes first on standard input. GNU head takes no byte more than it is told to; of one that
+    was cut off nothing is run, see `guarded`.
+    """
+    if len(shlex.quote(script).encode()) <= LONGEST_ARGUMENT:
+        return ("sh", "-c", script), b""
+    text = b"{ :\n" + script.encode() + b"\n}\n"
+    return ("sh", "-c", f'eval "$(head -c {len(text)})"'), text
 
 
 def judged(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 
 from quoracy.errors import RemoteError
 from quoracy.remote.exchange import Exchange
 from quoracy.remote.host import Result
-from quoracy.remote.script import command_line, guarded, judged
+from quoracy.remote.script import command_line, guarded, judged, reading
 
 STDERR_KEPT = 64 * 1024  # bytes, of a command whose standard output is streamed
 SUDO_CHECK_SECONDS = 10.0
@@ -42,12 +43,13 @@ class ShellHost(ABC):
     def send(
         self, script: str, chunks: Iterable[bytes], *, what: str, timeout: float = 600.0
     ) -> Result:
-        """Run a script that reads the chunks; it stands on argv: no secrets; see `Host.send`.
+        """Run a script that reads the chunks; it may stand on argv: no secrets; see `Host.send`.
 
         To the script an upload that broke off ends like a complete one: it has to check length or digest.
         """
-        with self._command(what, timeout, "sh", "-c", script) as exchange:
-            result = exchange.result_while_feeding(chunks)
+        argv, first = reading(script)
+        with self._command(what, timeout, *argv) as exchange:
+            result = exchange.result_while_feeding(chain((first,), chunks))
         return self._judged(result, what, timeout, exchange, check=True)
 
     def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:

@@ -24,16 +24,16 @@ from quoracy.remote import http
 from quoracy.remote.exchange import Exchange, started
 from quoracy.remote.host import HttpAnswer
 from quoracy.remote.script import whole_seconds
+from quoracy.remote.sessions import CONNECTION_ERRORS, Sessions
 from quoracy.remote.shell import ShellHost
 from quoracy.remote.trust import RefuseUnknownKey, changed_key, read_known_hosts
 from quoracy.spec.host import SshTarget
 
-CHANNELS_PER_CONNECTION = 8  # sshd's MaxSessions is 10
+CHANNELS_PER_CONNECTION = 8  # sshd's MaxSessions is 10, and one more is opened ahead
 CONNECT_ATTEMPTS = 3
 KEEPALIVE_SECONDS = 15
 UNACKNOWLEDGED_MS = 30_000  # TCP gives up when data, such as a keepalive, got no answer for so long
 GRACE_SECONDS = 10.0  # how much longer than the host's own limit the controller waits
-CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 
 class SshHost(ShellHost):
@@ -56,6 +56,7 @@ class SshHost(ShellHost):
         self._connection: Any = None  # fabric has no types
         self._opening = threading.Lock()
         self._slots = threading.BoundedSemaphore(CHANNELS_PER_CONNECTION)
+        self._sessions = Sessions(connect_timeout)
         self._closed = False
 
     def open(self) -> paramiko.Transport:
@@ -101,19 +102,37 @@ class SshHost(ShellHost):
             ) from error
 
     def http_get(
-        self, port: int, path: str, *, timeout: float = 5.0, address: str = "127.0.0.1"
+        self,
+        port: int,
+        path: str,
+        *,
+        timeout: float = 5.0,
+        address: str = "127.0.0.1",
+        virtual_host: str = "",
     ) -> HttpAnswer:
         """Ask a server there by HTTP, through the same connection; see `Host.http_get`."""
-        return http.get(self.open(), (address, port), path, timeout=timeout, where=self.name)
+        return http.get(
+            self.open(),
+            (address, port),
+            path,
+            timeout=timeout,
+            where=self.name,
+            virtual_host=virtual_host,
+        )
+
+    def require_forwarding(
+        self, port: int, *, timeout: float = 5.0, address: str = "127.0.0.1"
+    ) -> None:
+        """Return when sshd lets requests through to a port; see `Host.require_forwarding`."""
+        http.require_forwarding(self.open(), (address, port), timeout=timeout, where=self.name)
 
     @contextmanager
     def _exchange(self, line: str, what: str, timeout: float) -> Iterator[Exchange]:
         limit = whole_seconds(timeout) + GRACE_SECONDS
-        broken = paramiko.SSHException
         with (
             self._channel(what, timeout) as channel,
             started(
-                channel, line, what=what, where=self.name, limit=limit, broken=broken
+                channel, line, what=what, where=self.name, limit=limit, broken=paramiko.SSHException
             ) as exchange,
         ):
             yield exchange
@@ -138,7 +157,7 @@ class SshHost(ShellHost):
     def _session(self, what: str) -> paramiko.Channel:
         transport = self.open()
         try:
-            return transport.open_session(timeout=self._connect_timeout)
+            return self._sessions.take(transport)
         except CONNECTION_ERRORS as error:
             raise HostUnreachable(
                 f"{what} was not started: no channel could be opened: {_said(error)}",
@@ -152,6 +171,7 @@ class SshHost(ShellHost):
             try:
                 connection.open()
                 connection.transport.set_keepalive(KEEPALIVE_SECONDS)
+                self._sessions.open_ahead(connection.transport)
                 return connection
             except CONNECTION_ERRORS as error:
                 if attempt == CONNECT_ATTEMPTS or not _was_dropped(error, connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -102,9 +103,15 @@ def _said(detail: Any, model: type[BaseModel]) -> str:
             return _TYPES.get(kind) or printed(message)
 
 
+@functools.cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Made once: it takes longer than all else that is said of a mistake."""
+    return model.model_json_schema()
+
+
 def _hint(model: type[BaseModel], location: Location) -> str:
     """The key that was probably meant, looked up in the schema."""
-    root = model.model_json_schema()
+    root = _schema(model)
     here = root
     for part in location[:-1]:
         inner = here.get("items", {}) if isinstance(part, int) else here["properties"][part]

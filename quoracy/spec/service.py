@@ -28,6 +28,7 @@ from quoracy.spec.service_fields import (
 
 MAX_HOSTS = 200
 MAX_PATHS = 200
+MAX_VARIABLES = 50
 
 
 class ServiceType(StrEnum):
@@ -69,6 +70,9 @@ class Redeploy(Model):
     health_check_stable: int = Field(
         3, ge=0, le=300, description="Seconds that it must stay so: one may start and die at once."
     )
+    health_check_host: HostName | None = Field(
+        None, description="What the question calls the server, as with several virtual hosts."
+    )
     skip_build: bool = Field(False, description="Do not build, as with --no-build.")
     pre_deploy_hook: Inside | None = Field(
         None, description="Script of the release, run on the host before the switch."
@@ -81,6 +85,15 @@ class Redeploy(Model):
         None, description="Build command, run by a shell. Default: that of the service type."
     )
     build_on: Where = Field("controller", description="Where the build runs.")
+    pass_variables: tuple[VariableName, ...] = Field(
+        (),
+        strict=False,
+        max_length=MAX_VARIABLES,
+        description="Variables of the controller that builds and installations there get as well.",
+    )
+    install_scripts: bool = Field(
+        False, description="Let npm run the packages' install scripts on the controller."
+    )
     build_timeout: int = Field(600, ge=1, le=7200, description="Seconds that a build may take.")
     dependencies_on: Where = Field(
         "controller", description="Where dependencies are installed; hosts may have no way out."

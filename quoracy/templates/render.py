@@ -7,7 +7,9 @@ so that two hosts or two runs that want the same thing name it alike.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    auto_reload=False,  # or each use asks the file system whether the file has changed
     autoescape=False,  # noqa: S701  YAML, units and shell are rendered, never HTML
 )
 
@@ -57,14 +60,22 @@ def render_generation(cluster: EtcdCluster, host: EtcdHost) -> Generation:
         "data_dir": cluster.data_dir,
         "wal_dir": cluster.directories.wal,
         "wal_dir_effective": cluster.wal_dir,
-        "tuning": cluster.systemd,
+        "tuning": cluster.systemd.model_dump(),
     }
     settings = list(etcd_settings(cluster, host).items())
+    return _generation(cluster.version, json.dumps({**common, "settings": settings}))
+
+
+# A plan asks for each host's several times, and a roll makes a plan for each member.
+@functools.lru_cache(maxsize=128)
+def _generation(version: str, values: str) -> Generation:
+    """The files that the values make; as text they can be remembered."""
+    given = json.loads(values)
     return Generation(
-        version=cluster.version,
-        config=_templates.get_template("etcd.yaml.j2").render(common, settings=settings),
-        unit=_templates.get_template("etcd.service.j2").render(common),
-        pre_start=_templates.get_template("pre-start.j2").render(common),
+        version=version,
+        config=_templates.get_template("etcd.yaml.j2").render(given),
+        unit=_templates.get_template("etcd.service.j2").render(given),
+        pre_start=_templates.get_template("pre-start.j2").render(given),
     )
 
 

@@ -9,9 +9,11 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from quoracy.commands.service_layout import dotenv_path
 from quoracy.spec.service import Service, ServiceType
 
 PRIVILEGED_PORTS = 1024
+_MADE_FOR = "# Rendered by Quoracy for "
 _INTERPRETERS = {"node": "/usr/bin/node", "bun": "/usr/local/bin/bun"}
 _PYTHONS = ("python", "python3")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
@@ -59,6 +61,16 @@ def start_words(service: Service) -> tuple[str, ...]:
     return (_INTERPRETERS["node"], main)
 
 
+def made_for(line: str) -> str:
+    """The subject that the first line of a unit names; "" when it is not one of ours."""
+    return line.removeprefix(_MADE_FOR).partition(";")[0] if line.startswith(_MADE_FOR) else ""
+
+
+def _mark(service: Service) -> str:
+    """Whose it is: another service could have a unit of the same name."""
+    return f"{_MADE_FOR}{service.subject}; the next redeployment overwrites edits."
+
+
 def _program(service: Service, word: str) -> str:
     current = f"{service.directory}/current"
     if word in _PYTHONS:
@@ -77,7 +89,7 @@ def _unit(service: Service) -> str:
     held = (f"Requires={socket}", f"After={socket}") if socket else ()
     low_port = (service.port or 0) < PRIVILEGED_PORTS and not socket and service.user != "root"
     return _lines(
-        "# Rendered by Quoracy; the next redeployment overwrites edits.",
+        _mark(service),
         "[Unit]",
         f"Description={service.name} ({service.type} service)",
         "After=network-online.target",
@@ -92,7 +104,8 @@ def _unit(service: Service) -> str:
         f"User={service.user}",
         f"WorkingDirectory={directory}/current",
         f"EnvironmentFile={directory}/current/.quoracy/environment",
-        f"EnvironmentFile=-{directory}/shared/.env",
+        # Not shared/.env itself: root reads it, and the service could put a link to another's file there.
+        f"EnvironmentFile=-{dotenv_path(service)}",
         f"ExecStart={command}",
         "Restart=always",
         "RestartSec=1",
@@ -109,7 +122,7 @@ def _socket(service: Service) -> str | None:
     if service.socket is None:
         return None
     return _lines(
-        "# Rendered by Quoracy; the next redeployment overwrites edits.",
+        _mark(service),
         "[Unit]",
         f"Description=port of {service.name}",
         # The rate at which a crashing service is started must not close the port.

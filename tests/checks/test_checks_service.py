@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from service_factories import service
 
-from quoracy.checks.service import check_alive, check_gate, check_process
+from quoracy.checks.service import check_alive, check_answer, check_gate, check_process
 from quoracy.facts.service_state import UnitState
 
 WELL = UnitState("active", "running", 7, 0, inside=True)
@@ -34,6 +34,7 @@ def test_the_same_process_in_the_release_with_enough_answers_passes() -> None:
             [True] * 3,
             "AnotherRelease",
         ),
+        (replace(WELL, stranger=True), [True] * 3, "AnotherAnswers"),
     ],
 )
 def test_anything_else_fails(end: UnitState, answers: list[bool], reason: str) -> None:
@@ -45,6 +46,33 @@ def test_nginx_works_in_no_release() -> None:
     static = service(service_type="static")
     assert not check_process(static, replace(WELL, inside=False)).stops
     assert check_process(static, replace(WELL, active="inactive", inside=False)).stops
+
+
+def test_who_else_answers_is_told_with_where_to_look() -> None:
+    verdict = check_process(WEB, replace(WELL, stranger=True))
+    assert verdict.message == "something else answers on port 3000"
+    assert "ss -ltnp" in verdict.next_step
+
+
+@pytest.mark.parametrize(
+    ("status", "same_file", "reason", "advised"),
+    [
+        (200, None, "Answered", False),
+        (204, True, "Answered", False),
+        (200, False, "AnotherFile", True),
+        (404, None, "AnotherStatus", False),
+        (404, False, "AnotherStatus", True),
+        (0, False, "NoAnswer", True),
+        (301, None, "AnotherStatus", False),
+    ],
+)
+def test_an_answer_speaks_for_the_release_or_says_why_not(
+    status: int, same_file: bool | None, reason: str, advised: bool
+) -> None:
+    site = service(service_type="static", app_port=8080)
+    verdict = check_answer(site, "/", status=status, problem="", same_file=same_file)
+    advice = "let nginx serve /var/www/web on port 8080 (see docs/service-config.md), and reload it"
+    assert (verdict.reason, verdict.next_step) == (reason, advice if advised else "")
 
 
 @pytest.mark.parametrize(

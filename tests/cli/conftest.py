@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_services import config, good
 from controller import home_in, port_nobody_listens_on, record, spec_text
 
+from quoracy.cli import pxdcli
 from quoracy.cli.app import main
 from quoracy.home import Home
 
@@ -79,3 +81,35 @@ def spec_file(home: Home, tmp_path: Path) -> Iterator[Path]:
 def demo(home: Home, spec_file: Path) -> str:
     """The cluster demo, recorded; its hosts do not answer."""
     return record(home, spec_file.read_text()).name
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with one service of each state, and the working directory in it."""
+    project = tmp_path / "project"
+    (tmp_path / "known").touch()
+    with port_nobody_listens_on() as port:
+        text = good(port, tmp_path / "known")
+        config(project, "shop", f"{text}vm_coers: 2\n")
+        config(project, "site", text)
+        config(project, "db", "service_type: database\ndb_name: shop\n", code=False)
+        monkeypatch.chdir(project)
+        yield project
+
+
+@pytest.fixture
+def pxd(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call `pxdcli` in this process; gives exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pxdcli", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            pxdcli.main()
+        told = capsys.readouterr()
+        assert "Traceback" not in told.out + told.err
+        assert isinstance(ended.value.code, int | None)
+        return ended.value.code or 0, told.out, told.err
+
+    return run

@@ -10,7 +10,7 @@ import pytest
 from cli_journal import LONG, START, TITLE, at, begin, fail_at_the_second_member
 from rich.console import Console
 
-from quoracy.cli.follow import Followed, following, live_view
+from quoracy.cli.follow import Followed, Told, following, live_view
 from quoracy.db.operations import latest_operation, step_ended, step_started, steps_of
 from quoracy.db.session import Database, open_database
 from quoracy.home import Home
@@ -86,3 +86,28 @@ def test_without_a_terminal_each_step_is_a_line_when_it_ends(db: Database, as_js
     assert lines[0] == "✓ demo-2: take a verified snapshot 0.5 s  as wanted"
     assert len(lines) == 8 + 2 + 1
     assert lines[-1] == "↺ demo-3: put back: start the old one 1.0 s"
+
+
+def test_what_is_on_the_screen_is_not_shown_twice() -> None:
+    told = Told()
+    told.output("demo-1: npm ERR! no network")
+    failed = "demo-1: it failed; it said:\n    npm ERR! no network\n    another line\n  Next: x"
+    rest = "demo-1: it failed; it said: what stands above\n    another line\n  Next: x"
+    assert told.rest_of(failed) == rest
+    told.add(failed)
+    assert told.rest_of(failed) == rest.replace("\n    another line", "")
+    unlike = "demo-2: npm ERR! no network\n    it says more"
+    assert told.rest_of(unlike) == unlike
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_failed_step_said_is_known_to_be_on_the_screen(db: Database, terminal: bool) -> None:
+    console, told = Console(file=io.StringIO(), width=80, force_terminal=terminal), Told()
+    said = "demo-1: not healthy\n    the cupboard is bare"
+    with following(db, "demo", console=console, told=told):
+        operation = begin(db, now=datetime.now(UTC))
+        step_started(db, operation, 1, now=at(1))
+        step_ended(db, operation, 1, state="failed", now=at(2), detail=said)
+    assert isinstance(console.file, io.StringIO)
+    assert "the cupboard is bare" in console.file.getvalue()
+    assert told.rest_of(said) == "demo-1: not healthy"

@@ -20,7 +20,7 @@ from quoracy.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-QUICK = {"health_check_stable": 1, "stop_timeout": 2, "health_check_timeout": 6, "batch": 1}
+QUICK = {"health_check_stable": 0, "stop_timeout": 2, "health_check_timeout": 6, "batch": 1}
 REDEPLOY = ("quoracy", "service", "redeploy", "web", "--without-prefect")
 SITES = "/etc/nginx/sites-enabled"
 LISTED = ["api", "prices", "site", "store", "web"]
@@ -227,7 +227,7 @@ class TestCtrlC:
             assert child.wait(timeout=60) == 1
         assert "interrupted" in said
         assert "version=once" in shop.ask("web")
-        shop.set("web", hosts=(1, 2), health_check_stable=1)
+        shop.set("web", hosts=(1, 2), health_check_stable=0)
         assert terminal.redeploy().exit_code == 0
         assert "version=twice" in shop.ask("web")
 

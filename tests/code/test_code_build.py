@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import shop
 from code_services import needs, service, tree
+from controller import caches
 
 from quoracy.code.build import (
     build_on_controller,
@@ -55,7 +55,7 @@ def build(
         scan(code),
         workspace,
         architecture=architecture,
-        caches=shop.caches(),
+        caches=caches(),
         log=log,
         timeout=timeout,
     )
@@ -244,26 +244,24 @@ def test_output_comes_in_the_calling_thread(tmp_path: Path) -> None:
     assert threads == [threading.current_thread()]
 
 
-def test_a_build_sees_no_settings_of_ours() -> None:
-    run = (
-        "from pathlib import Path\n"
-        "from quoracy.code.shown import Runner\n"
-        "from quoracy.code.tools import tool_environment\n"
-        "Runner(print, 60).run(('env',), 'env', Path('/'), tool_environment(A='b'))\n"
-    )
-    secret = {
-        "QUORACY_DATABASE_URL": "postgresql://u:not-shown@h/d",
-        "PREFECT_API_KEY": "not-shown",
-    }
-    said = subprocess.run(
-        (sys.executable, "-c", run),
-        env={**os.environ, **secret},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "A=b" in said
-    assert "not-shown" not in said
+def test_a_build_sees_no_keys_and_has_a_home_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("QUORACY_DATABASE_URL", "PREFECT_API_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "not-shown")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/not-shown")
+    code, said = plant(tmp_path / "code", app_py=""), list[str]()
+    build(service("python", build="env; ls -A ~"), code, tmp_path / "work", log=said.append)
+    assert {"STAGE=test", f"HOME={tmp_path}/work/home"} <= set(said)
+    assert not [line for line in said if "not-shown" in line or line == ".ssh"]
+
+
+def test_a_build_gets_what_is_named_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPM_TOKEN", "t0ken")
+    code, said = plant(tmp_path / "code", app_py=""), list[str]()
+    which = service("python", build="echo $NPM_TOKEN", pass_variables=["NPM_TOKEN"])
+    build(which, code, tmp_path / "work", log=said.append)
+    assert said == ["t0ken"]
 
 
 def test_code_that_changes_after_it_was_scanned_is_noticed(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from code_packages import local_package, node_code, rewrite, with_package
 from code_services import needs, service, tree
 
 from quoracy.code.dependencies import (
@@ -27,14 +27,6 @@ from quoracy.spec.service import Service
 NODE = service("nodejs")
 PYTHON = service("python")
 NODE_18, NODE_20, PYTHON_311 = "v18.20.4", "v20.20.2", "Python 3.11.2"
-IS_NUMBER = {
-    "version": "7.0.0",
-    "integrity": (
-        "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="
-    ),
-    "license": "MIT",
-    "engines": {"node": ">=0.12.0"},
-}
 H11 = """\
 h11==0.16.0 \\
     --hash=sha256:4e35b956cf45792e4caa5885e69fba00bdbc6ffafbfa020300e549b208ee5ff1 \\
@@ -42,35 +34,11 @@ h11==0.16.0 \\
 """
 
 
-def node_code(path: Path, **more: Any) -> Path:
-    """The code of a service with one dependency, locked."""
-    package = {"name": "web", "version": "1.0.0", "dependencies": {"is-number": "7.0.0"}, **more}
-    root = {key: package[key] for key in ("name", "version", "dependencies")}
-    lock = {
-        "name": "web",
-        "version": "1.0.0",
-        "lockfileVersion": 3,
-        "requires": True,
-        "packages": {"": root, "node_modules/is-number": IS_NUMBER},
-    }
-    path.mkdir()
-    (path / "package.json").write_text(json.dumps(package))
-    (path / "package-lock.json").write_text(json.dumps(lock))
-    (path / "index.js").write_text("require('is-number')\n")
-    return path
-
-
 def python_code(path: Path, requirements: str = H11) -> Path:
     path.mkdir()
     (path / "requirements.txt").write_text(requirements)
     (path / "app.py").write_text("import h11\n")
     return path
-
-
-def rewrite(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    content = json.loads(file.read_text())
-    change(content)
-    file.write_text(json.dumps(content))
 
 
 def node_key(code: Path, which: Service = NODE, runtime: str = NODE_18) -> str:
@@ -233,35 +201,11 @@ def test_what_npm_says_of_a_wrong_lock_file_is_shown(tmp_path: Path) -> None:
     assert "in sync" in str(failed.value)
 
 
-def local_package(path: Path, name: str, **more: Any) -> dict[str, Any]:
-    """What a lock file says of a package that lies in an archive beside it: no registry is asked."""
-    package = path / "package"
-    package.mkdir(parents=True)
-    (package / "package.json").write_text(json.dumps({"name": name, "version": "1.0.0", **more}))
-    (package / "binding.gyp").write_text("{}")
-    archive = path / f"{name}.tgz"
-    subprocess.run(("tar", "-czf", archive, "-C", path, "package"), check=True)
-    return {"version": "1.0.0", "resolved": f"file:{archive}", **more}
-
-
-def with_package(code: Path, name: str, noted: dict[str, Any]) -> Path:
-    rewrite(code / "package.json", lambda package: package["dependencies"].update({name: "1.0.0"}))
-    rewrite(
-        code / "package-lock.json",
-        lambda lock: (
-            lock["packages"][""]["dependencies"].update({name: "1.0.0"})
-            or lock["packages"].update({f"node_modules/{name}": noted})
-        ),
-    )
-    return code
-
-
 def test_a_package_that_has_to_be_compiled_is_refused_here(tmp_path: Path) -> None:
     needs("npm")
     ran = tmp_path / "ran"
     script = {"scripts": {"install": f"touch {ran}"}}
-    noted = local_package(tmp_path / "native", "native", **script)
-    noted = {**noted, "hasInstallScript": True}
+    noted = local_package(tmp_path / "native", "native", native=True, **script)
     code = with_package(node_code(tmp_path / "web"), "native", noted)
     with pytest.raises(StepFailed, match="native has to be compiled for the host") as failed:
         install(NODE, code, tmp_path / "made", NODE_18, "x86_64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ case "$*" in
     stop*) rm -f ROOT/active/$last ;;
     enable*) for d in multi-user sockets; do mkdir -p ROOT/etc/$d.target.wants; : > ROOT/etc/$d.target.wants/$last; done ;;
 esac
+"""
+# Runs the command itself; as with systemd, it inherits only three descriptors, and $$ becomes $.
+SYSTEMD_RUN = f"""#!{sys.executable}
+import os, sys
+os.closerange(3, 100)
+argv = [word.replace("$$", "$") for word in sys.argv[sys.argv.index("--") + 1 :]]
+os.execvp(argv[0], argv)
 """
 # fmt: off
 WRAPPED = (
@@ -75,6 +83,7 @@ class Machine:
         for each in (self.etc, root / "active", root / "bin", root / "opt", root / "var/www"):
             each.mkdir(parents=True)
         self.program("systemctl", SYSTEMCTL)
+        self.program("systemd-run", SYSTEMD_RUN)
         self.program("journalctl", "#!/bin/sh\necho last words\n")
         self.stamp = 0
 
@@ -87,7 +96,9 @@ class Machine:
         moved = text.replace("/opt/web", str(self.dir)).replace(
             "/etc/systemd/system", str(self.etc)
         )
-        return moved.replace("/var/www", str(self.root / "var/www"))
+        return moved.replace("/var/www", str(self.root / "var/www")).replace(
+            "/var/lib/quoracy", str(self.root / "state")
+        )
 
     def start(self, text: str, *, path: str = "", **options: Any) -> subprocess.Popen[bytes]:
         path = path or f"{self.root}/bin:{os.environ['PATH']}"
@@ -129,7 +140,8 @@ class Machine:
         with self.start(text, stdin=subprocess.PIPE, path=path) as process:
             _, stderr = process.communicate(stdin)
         # What runs as the user cannot kill the script: that is then a program that fails.
-        assert process.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), stderr
+        ended = (0, -signal.SIGKILL, 128 + signal.SIGKILL)
+        assert process.returncode in ended or b"Killed" in stderr, stderr
         return process.returncode != 0
 
     def stage(
@@ -172,7 +184,8 @@ class Machine:
 
 
 def stage(machine: Machine, service: Service, tree: Path, *releases: str) -> None:
-    machine.run(prepare_service(service))
+    flat = (machine.dir / "index.js").exists()
+    machine.run(prepare_service(service, flat=flat))
     for release in releases:
         machine.staged(service, release, tree)
 

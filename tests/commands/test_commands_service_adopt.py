@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from service_machine import USER, Machine, links, listing, stage, web
 
-from quoracy.commands.service import prune_releases
+from quoracy.commands.service import prepare_service, prune_releases
 from quoracy.commands.service_adopt import adopt_service, release_adopted
 from quoracy.commands.service_flat import clear_flat, keep_flat
-from quoracy.commands.service_switch import switch_release
+from quoracy.commands.service_switch import mark_healthy, switch_release
 from quoracy.facts.service import ReleaseFacts, record_of
 from quoracy.spec.service import Service
 
@@ -83,7 +83,6 @@ def test_the_flat_copy_starts_from_its_own_place(machine: Machine, tree: Path) -
 def test_an_adoption_and_its_undo_leave_everything_as_it_was(machine: Machine, tree: Path) -> None:
     service, before = adopted(machine, tree)
     unit = (machine.etc / "web.service").read_text()
-    owner = machine.dir.stat()
     machine.run(adopt_service(service, "r1", "flat"))
     assert links(machine) == {"current": "r1", "previous": "flat"}
     release = machine.dir / "releases/r1"
@@ -97,7 +96,7 @@ def test_an_adoption_and_its_undo_leave_everything_as_it_was(machine: Machine, t
     assert (machine.etc / "web.service").read_text() == unit
     assert not (machine.etc / "multi-user.target.wants/web.service").exists()
     assert links(machine) == {}
-    assert (machine.dir.stat().st_uid, machine.dir.stat().st_mode) == (owner.st_uid, owner.st_mode)
+    assert (machine.dir.owner(), machine.dir.stat().st_mode) == (USER, 0o40755)
     assert machine.orders[-1] == "start web.service []"
     assert not (machine.dir / ".quoracy/adoption").exists()
     machine.run(release_adopted(service))
@@ -109,6 +108,7 @@ def test_killed_anywhere_an_adoption_is_ended_or_undone(machine: Machine, tree: 
     unit = (machine.etc / "web.service").read_text()
     at, ended = 1, False
     while not ended:
+        machine.run(prepare_service(service, flat=True))
         ended = not machine.run_killed(adopt_service(service, "r1", "flat"), b"", at)
         if at % 2:
             machine.run(adopt_service(service, "r1", "flat"))
@@ -172,6 +172,7 @@ def test_the_directory_that_nginx_served_is_given_back(machine: Machine, tree: P
     machine.run(release_adopted(static))
     assert not root.is_symlink()
     assert (root / "index.html").read_text() == "old page"
+    machine.run(prepare_service(static, flat=True))
     machine.run(adopt_service(static, "r1", "flat"))
     machine.run(clear_flat(static, "flat"))
     assert [each.name for each in root.parent.iterdir()] == ["web"]
@@ -182,6 +183,7 @@ def test_the_directory_that_nginx_served_is_given_back(machine: Machine, tree: P
 def test_the_flat_copy_stays_while_the_adoption_is_under_way(machine: Machine, tree: Path) -> None:
     service, _ = adopted(machine, tree)
     machine.run(adopt_service(service, "r1", "flat"))
+    machine.run(mark_healthy(service, "r1"))
     machine.staged(service, "r2", tree)
     machine.run(switch_release(service, "r2"))
     machine.run(switch_release(service, "r1"))

@@ -10,7 +10,7 @@ import pytest
 from service_machine import USER, Machine, links, stage, web
 
 from quoracy.commands.service import prune_releases
-from quoracy.commands.service_switch import run_hook, switch_back, switch_release
+from quoracy.commands.service_switch import mark_healthy, run_hook, switch_back, switch_release
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run as root")
 SOCKET = {"activation": "socket"}
@@ -71,6 +71,44 @@ def test_the_way_back_of_a_first_switch_has_no_previous(machine: Machine, tree: 
         machine.run(switch_release(web(), release))
     machine.run(switch_back(web(), "r1", "r2"))
     assert links(machine) == {"current": "r1"}
+
+
+def marks(machine: Machine, release: str) -> set[str]:
+    own = machine.dir / "releases" / release / ".quoracy"
+    return {name for name in ("healthy", "proven") if (own / name).exists()}
+
+
+def test_each_switch_asks_for_a_new_proof_and_remembers_the_old(
+    machine: Machine, tree: Path
+) -> None:
+    stage(machine, web(), tree, "r1", "r2")
+    machine.run(switch_release(web(), "r1"))
+    assert marks(machine, "r1") == set()
+    machine.run(mark_healthy(web(), "r1"))
+    machine.run(switch_release(web(), "r2"))
+    assert (marks(machine, "r1"), marks(machine, "r2")) == ({"healthy"}, set())
+    for _ in range(2):
+        machine.run(switch_back(web(), "r1", "r2"))
+        assert marks(machine, "r1") == {"proven"}
+    machine.run(mark_healthy(web(), "r1"))
+    machine.run(switch_release(web(), "r1"))
+    assert marks(machine, "r1") == {"proven"}
+
+
+def test_what_never_was_healthy_does_not_become_the_one_to_go_back_to(
+    machine: Machine, tree: Path
+) -> None:
+    stage(machine, web(), tree, "r1", "r2", "r3")
+    machine.run(switch_release(web(), "r1"))
+    machine.run(mark_healthy(web(), "r1"))
+    for cut_off_before_its_gate in ("r2", "r3"):
+        machine.run(switch_release(web(), cut_off_before_its_gate))
+        assert links(machine)["previous"] == "r1"
+    machine.run(switch_back(web(), "r1", "r3"))
+    assert links(machine) == {"current": "r1"}
+    machine.run(switch_release(web(), "r2"))
+    machine.run(switch_release(web(), "r1"))
+    assert links(machine)["previous"] == "r2"  # which is not the one that serves, at least
 
 
 def test_killed_anywhere_a_switch_is_ended_or_put_back(machine: Machine, tree: Path) -> None:
@@ -223,3 +261,22 @@ def test_old_releases_go_but_none_that_is_needed(machine: Machine, tree: Path) -
     assert left == {"r1", "r2", "r4", "r7", ".r8.incoming"}
     assert {path.name for path in (machine.dir / "deps").iterdir()} == {"k1", "k2"}
     assert machine.run(prune_releases(service, 1)) == "releases/r4\n"
+
+
+def test_releases_that_were_healthy_are_kept_before_those_that_never_were(
+    machine: Machine, tree: Path
+) -> None:
+    service = web()
+    stage(machine, service, tree, "good-1", "good-2", "bad-1", "bad-2", "bad-3")
+    for release in ("good-1", "good-2"):
+        machine.run(mark_healthy(service, release))
+    machine.run(switch_release(service, "good-1"))
+
+    removed = machine.run(prune_releases(service, 3)).splitlines()
+
+    assert sorted(removed) == ["releases/bad-1", "releases/bad-2"]
+    assert {path.name for path in (machine.dir / "releases").iterdir()} == {
+        "good-1",
+        "good-2",
+        "bad-3",
+    }

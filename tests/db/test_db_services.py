@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from quoracy.db.clusters import get_cluster
 from quoracy.db.models import Release
 from quoracy.db.services import list_releases, record_release, record_service
 from quoracy.db.session import Database
+from quoracy.errors import UsageError
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -49,3 +53,13 @@ def test_a_service_that_moves_keeps_its_releases(db: Database) -> None:
     record_release(db, release("r1", 1))
     service(db, project="/elsewhere")
     assert len(list_releases(db, "web")) == 1
+
+
+@pytest.mark.parametrize("name", ["web", "service:web"])
+def test_who_takes_a_service_for_a_cluster_is_shown_its_commands(db: Database, name: str) -> None:
+    service(db)
+
+    with pytest.raises(UsageError) as raised:
+        get_cluster(db, name)
+
+    assert "quoracy service status web" in raised.value.next_step

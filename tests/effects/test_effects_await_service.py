@@ -10,7 +10,7 @@ import pytest
 from service_factories import service
 
 from quoracy.effects.await_service import STABLE_S, await_service
-from quoracy.errors import CommandFailed, HostUnreachable, StepFailed
+from quoracy.errors import CommandFailed, ForwardingForbidden, HostUnreachable, StepFailed
 from quoracy.remote.fake import FakeHost
 from quoracy.remote.host import HttpAnswer, Result
 
@@ -57,9 +57,10 @@ def unit(
     active: str = "active",
     sub: str = "running",
     inside: bool = True,
+    stranger: str = "",
 ) -> str:
     cwd = "inside=yes" if inside else "cwd=/opt/web/releases/old"
-    return f"ActiveState={active}\nSubState={sub}\nMainPID={pid}\nNRestarts={restarts}\n{cwd}\n"
+    return f"ActiveState={active}\nSubState={sub}\nMainPID={pid}\nNRestarts={restarts}\n\n{cwd}\nstranger={stranger}\n"
 
 
 def test_a_service_that_answers_at_once_is_watched_for_a_while_and_marked() -> None:
@@ -102,7 +103,7 @@ def test_another_status_is_not_healthy(status: int) -> None:
     assert str(caught.value) == (
         f"h1: not healthy within 30 s: GET /health: {told}; unit active (running)\n"
         "    Error: no\n    bye\n"
-        "  Next: look at `journalctl -u web.service` on the host"
+        "  Next: `quoracy service logs web` shows more of its log"
     )
     assert world.held == []
     assert 29.5 <= world.now < 32
@@ -143,6 +144,57 @@ def test_the_old_release_may_answer_as_well_as_it_likes() -> None:
     with pytest.raises(StepFailed, match="works in /opt/web/releases/old, not in the release"):
         world.wait()
     assert world.host.asked == []
+
+
+def test_nobody_else_may_answer_on_its_port() -> None:
+    world = World(lambda _: (OK, unit(stranger="1234")))
+    with pytest.raises(StepFailed) as caught:
+        world.wait(health_check_path="/ready")
+    assert caught.value.what.startswith(
+        "not healthy within 30 s: something else answers on port 3000"
+    )
+    assert "ss -ltnp" in caught.value.next_step
+    assert world.held == []
+    assert 29.5 <= world.now < 32
+    # Who listens takes longest to find out: first at the end of a row of good answers, then each time.
+    asked = ["/proc/net/tcp" in one for one in world.host.scripts if "systemctl show" in one]
+    assert asked[:3] == [False, True, True]
+
+
+def test_who_answers_otherwise_may_be_somebody_else() -> None:
+    world = World(lambda _: (HttpAnswer(404, b""), unit(stranger="1234")))
+    with pytest.raises(StepFailed, match="something else answers on port 3000"):
+        world.wait()
+
+
+def test_a_process_of_before_may_take_a_moment_to_end() -> None:
+    world = World(lambda now: (OK, unit(stranger="1234" if now < 4 else "")))
+    world.wait()
+    assert 7 < world.now < 9
+
+
+def test_one_that_comes_while_it_is_watched_is_seen_at_the_end() -> None:
+    world = World(lambda now: (OK, unit(stranger="1234" if 1 < now < 5 else "")))
+    world.wait()
+    assert 8 < world.now < 10
+    assert len(world.held) == 2
+
+
+def test_an_sshd_that_forbids_to_forward_is_not_asked_again() -> None:
+    world = World(lambda _: (OK, unit()))
+    world.host.forwards = False
+    with pytest.raises(ForwardingForbidden, match="port 3000"):
+        world.wait()
+    assert len(world.host.asked) == 1
+
+
+def test_the_service_is_called_what_it_wants_to_be_called() -> None:
+    world = World(lambda _: (OK, unit()))
+    world.wait(redeploy={"health_check_host": "shop.example.org"})
+    assert set(world.host.virtual_hosts) == {"shop.example.org"}
+    world = World(lambda _: (OK, unit()))
+    world.wait()
+    assert set(world.host.virtual_hosts) == {""}
 
 
 def test_a_host_that_is_away_for_a_while_proves_nothing() -> None:
@@ -193,8 +245,9 @@ def test_static_must_answer_with_the_file_of_the_release() -> None:
     assert world.now > 2
     world = World(lambda _: (HttpAnswer(200, b"old"), unit(inside=False)))
     world.host.answer(lambda script: "head -c" in script, Result(0, b"new", b""))
-    with pytest.raises(StepFailed, match="200, but it is not the file of the release"):
+    with pytest.raises(StepFailed, match="200, but it is not the file of the release") as caught:
         world.wait(service_type="static", app_port=8080)
+    assert caught.value.next_step.startswith("let nginx serve /var/www/web on port 8080")
 
 
 def test_static_whose_health_path_is_no_file_is_asked_for_its_page_too() -> None:

@@ -191,3 +191,63 @@ def test_code_that_is_missing(tmp_path: Path, named: str) -> None:
     if named.startswith(".."):
         loaded.source.mkdir(parents=True)
         assert require_source(loaded) == loaded.source
+
+
+PLACES = {
+    "directory": ("app_dir: /srv/app\n", "app_dir: /srv/app\n", "the same directory /srv/app"),
+    "default directory": ("", "app_dir: /opt/shop\n", "the same directory /opt/shop"),
+    "unit": ("", "app_service_name: shop\n", "the same unit shop.service"),
+    "unit of a third name": (
+        "app_service_name: x\n",
+        "app_service_name: x\n",
+        "the same unit x.service",
+    ),
+    "name": ("", "service_name: shop\n", "the same directory /opt/shop"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "says"), PLACES.values(), ids=PLACES)
+def test_two_services_in_one_place_of_a_host_are_refused_both(
+    tmp_path: Path, one: str, other: str, says: str
+) -> None:
+    files = [
+        config(tmp_path, "shop", f"{GOOD}{one}"),
+        config(tmp_path, "web", f"{GOOD}{other}"),
+    ]
+    config(tmp_path, "api")
+    config(tmp_path, "broken", "app_service_name: shop\napp_dir: /opt/shop /srv/app x\n")
+    for name, file, others in (("shop", *files), ("web", *reversed(files))):
+        error = refused(tmp_path, name)
+        assert f"{says} on 192.0.2.1" in error.what
+        assert (error.where, str(others) in error.next_step) == (str(file), True)
+    assert load_service(tmp_path, "api").service.name == "api"
+    wrong = {each.name: each.error for each in find_services(tmp_path) if each.error}
+    assert set(wrong) == {"shop", "web", "broken"}
+    assert says in wrong["shop"].what
+    assert says in wrong["web"].what
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "service_type: nodejs\napp_port: 3000\nhosts: [{name: h-1, address: 192.0.2.2}]\napp_dir: /opt/shop\n",
+        f"{GOOD}ssh: {{port: 2222}}\napp_dir: /opt/shop\n",
+        f"{GOOD}ssh: {{gateway: 192.0.2.9}}\napp_dir: /opt/shop\n",
+        f"{GOOD}app_dir: /opt/shop2\n",
+        "service_type: database\napp_dir: /opt/shop\n",
+    ],
+    ids=["another address", "another port", "another gateway", "another place", "no code"],
+)
+def test_services_that_do_not_meet_are_let_be(tmp_path: Path, other: str) -> None:
+    config(tmp_path, "shop")
+    config(tmp_path, "web", other)
+    assert [one.error for one in find_services(tmp_path)] == [None, None]
+    assert load_service(tmp_path, "shop").service.directory == "/opt/shop"
+
+
+def test_static_services_share_nginx(tmp_path: Path) -> None:
+    static = GOOD.replace("nodejs", "static")
+    config(tmp_path, "site", static)
+    config(tmp_path, "nginx", f"{static}app_service_name: site\n")
+    assert [one.error for one in find_services(tmp_path)] == [None, None]
+    assert load_service(tmp_path, "site").service.unit == "nginx.service"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,28 @@ def test_one_that_never_ends_is_not_waited_for_twice(site: EtcdSite, host: FakeH
     with pytest.raises(RemoteError, match="an earlier script of this operation still runs there"):
         site.change("demo-1", "acts\n", what="try it")
     assert len(host.scripts) == 3
+
+
+class TimedHost(FakeHost):
+    """Remembers how long an upload may take."""
+
+    limit = 0.0
+
+    def send(
+        self, script: str, chunks: Iterable[bytes], *, what: str, timeout: float = 0.0
+    ) -> Result:
+        self.limit = timeout
+        return super().send(script, chunks, what=what, timeout=timeout)
+
+
+def test_the_more_is_sent_the_longer_it_may_take(site: EtcdSite) -> None:
+    slow = TimedHost("demo-1")
+    slow.answer(lambda _: True, Result(0, b"", b""))
+    targets = ssh_targets(DEMO, default_known_hosts=str(site.home.known_hosts))[:1]
+    with HostPool(targets, lambda _: slow) as pool:
+        timed = replace(site, pool=pool)
+        timed.push("demo-1", "cat\n", (b"x",), what="try it")
+        assert slow.limit == 600
+        # node_modules of 300 MB on a line of 1 Mbit/s
+        timed.push("demo-1", "cat\n", (b"x",), what="try it", size=300_000_000)
+        assert slow.limit == 3600

@@ -14,9 +14,9 @@ from quoracy.lab.lab import Lab
 QUICK = {"heartbeat_interval_ms": 50, "election_timeout_ms": 500}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def up(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSite]:
-    """A cluster of three that was created through the runner."""
+    """A cluster of three that was created through the runner; all of it costs processor time while it is up."""
     hosts = tuple(f"{lab.name}-{number}" for number in (1, 2, 3))
     ports = {"client": 22379, "peer": 22380}
     settings = {"ports": ports, "etcd": QUICK}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import shop
+from controller import caches
 
 from quoracy.code.build import build_on_controller, needs_build
 from quoracy.code.dependencies import dependency_key
@@ -74,7 +77,7 @@ def test_the_site_is_stamped_by_its_build(tmp_path: Path) -> None:
         scan(code),
         tmp_path,
         architecture="x86_64",
-        caches=shop.caches(),
+        caches=caches(),
         log=print,
         timeout=60,
     )
@@ -83,3 +86,29 @@ def test_the_site_is_stamped_by_its_build(tmp_path: Path) -> None:
     assert (built / "dist/asset.txt").read_text() == "site version=1\n"
     assert "site version=1" in (built / "dist/index.html").read_text()
     assert not (code / "dist").exists()
+
+
+def test_the_page_of_the_examples_names_each_of_them_and_how_it_is_redeployed() -> None:
+    page = (shop.SHOP.parent / "README.md").read_text()
+    assert {name for name in TYPES if f"| [`{name}`](" not in page} == set()
+    told = {name for name in TYPES if f"`quoracy service redeploy {name}`" in page}
+    assert told == set(CODE)
+
+
+def test_what_breaks_an_example_on_purpose_changes_its_code(tmp_path: Path) -> None:
+    """Each command of the table, in a copy; how it ends is seen on practice hosts."""
+    page = (shop.SHOP.parent / "README.md").read_text()
+    table = page.split("## Break it on purpose")[1].split("\n## ")[0]
+    commands = re.findall(r"^\| `(.+?)` \|", table, re.M)
+    broken = set()
+    for number, command in enumerate(commands):
+        copy = tmp_path / str(number)
+        shutil.copytree(shop.SHOP, copy)
+        subprocess.run(("sh", "-c", command), cwd=copy, check=True)
+        broken |= {
+            name
+            for name in CODE
+            if scan(copy / "services" / name).manifest != scan(shop.source(name)).manifest
+        }
+    assert len(commands) == 8
+    assert broken == set(CODE)

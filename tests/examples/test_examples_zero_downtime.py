@@ -7,6 +7,7 @@ from pathlib import Path
 
 import shop
 from code_services import needs, tree
+from controller import caches
 from held_port import HeldPort, held_port, polled, wait_for
 
 from quoracy.code.build import binary_name, build_on_controller
@@ -54,7 +55,7 @@ def test_go(tmp_path: Path) -> None:
         tmp_path,
         architecture="x86_64",
         # The standard library is compiled once on a machine, which takes longest.
-        caches=shop.caches(),
+        caches=caches(),
         log=print,
         timeout=280,
     )

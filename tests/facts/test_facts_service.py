@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import os
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from quoracy.facts.service import (
     parse_service_host,
     record_of,
 )
+from quoracy.facts.service_flat import parse_flat
 from quoracy.facts.service_questions import service_questions
 from quoracy.facts.service_state import (
     UnitState,
@@ -31,11 +33,13 @@ from quoracy.facts.service_state import (
     parse_state,
     state_question,
 )
+from quoracy.templates.service import render_unit
 
 MANIFEST = Manifest(
     (Entry("index.js", "file", False, 3, "ab"), Entry("é\udcff\n", "link", False, 0, "x"))
 )
 SHOWN = """#!/bin/sh
+case "$*" in *ExecMainStartTimestamp*) echo "STARTED"; exit ;; esac
 echo "Id=web.service
 ActiveState=active
 SubState=running
@@ -68,7 +72,7 @@ class Site:
         self.dir.mkdir(parents=True)
         (root / "bin").mkdir()
         (root / "etc").mkdir()
-        self.pid, self.socket = 0, "inactive"
+        self.pid, self.socket, self.started = 0, "inactive", ""
 
     def text(self, text: str) -> str:
         moved = text.replace("/opt/web", str(self.dir)).replace(
@@ -81,7 +85,9 @@ class Site:
     def shell(self, text: str) -> bytes:
         systemctl = self.root / "bin/systemctl"
         systemctl.write_text(
-            SHOWN.replace("PID=PID", f"PID={self.pid}").replace("SOCKET", self.socket)
+            SHOWN.replace("PID=PID", f"PID={self.pid}")
+            .replace("SOCKET", self.socket)
+            .replace("STARTED", self.started)
         )
         systemctl.chmod(0o755)
         environment = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
@@ -151,7 +157,9 @@ def test_releases_links_and_dependencies(site: Site) -> None:
     r1, r2 = site.release("r1"), site.release("r2", source="wanted")
     site.release("r3", complete=False)
     site.release(".r4.incoming")
+    r5 = site.release("r5")
     (site.dir / "releases/r1/.quoracy/healthy").touch()
+    (site.dir / "releases/r5/.quoracy/proven").touch()
     (site.dir / "current").symlink_to("releases/r2")
     (site.dir / "previous").symlink_to("releases/gone")
     (site.dir / ".quoracy/adoption").mkdir(parents=True)
@@ -159,10 +167,75 @@ def test_releases_links_and_dependencies(site: Site) -> None:
         (site.dir / "deps" / key).mkdir(parents=True)
     (site.dir / "deps/k1/.complete").touch()
     facts = site.look()
-    expected = {"r1": ReleaseFacts(**{**_fields(r1), "healthy": True}), "r2": r2}
+    expected = {
+        "r1": ReleaseFacts(**{**_fields(r1), "healthy": True, "proven": True}),
+        "r2": r2,
+        "r5": ReleaseFacts(**{**_fields(r5), "proven": True}),
+    }
     assert facts.releases == expected
     assert (facts.layout, facts.current, facts.previous) == ("releases", "r2", None)
     assert (facts.dependencies, facts.adopting, facts.flat) == (frozenset({"k1"}), True, ())
+
+
+def test_current_is_a_link_to_a_release_or_it_is_none_of_ours(site: Site) -> None:
+    (site.dir / ".quoracy").mkdir()
+    (site.dir / "index.js").touch()
+    current = site.dir / "current"
+    current.mkdir()
+    assert (site.look().layout, site.look().taken) == ("flat", ("current",))
+    current.rmdir()
+    for target, layout in (
+        ("elsewhere", "flat"),
+        ("releases/r1", "releases"),
+        ("/opt/web/releases/r1", "releases"),
+    ):
+        current.symlink_to(target)
+        assert (site.look().layout, site.look().taken) == (layout, ())
+        current.unlink()
+
+
+@pytest.mark.parametrize("name", ["releases", "shared", "deps", "current", "previous", ".quoracy"])
+def test_names_of_ours_that_we_have_not_made_are_told(site: Site, name: str) -> None:
+    (site.dir / "index.js").touch()
+    (site.dir / name).symlink_to("nowhere")
+    assert site.look().taken == (name,)
+    (site.dir / name).unlink()
+    if name != ".quoracy":
+        (site.dir / name).mkdir()
+        assert site.look().taken == (name,)
+
+
+def test_of_an_empty_directory_shared_may_be_made_by_hand(site: Site) -> None:
+    (site.dir / "shared").mkdir()
+    assert (site.look().layout, site.look().taken) == ("none", ())
+    (site.dir / "releases").mkdir()
+    assert site.look().taken == ("releases",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_what_is_not_roots_any_more_is_not_ours_any_more(site: Site) -> None:
+    site.release("r1")
+    for name in ("shared", "deps", ".quoracy"):
+        (site.dir / name).mkdir()
+    (site.dir / "current").symlink_to("releases/r1")
+    os.chown(site.dir / "shared", 99, 99)
+    assert (site.look().layout, site.look().taken) == ("releases", ())
+    os.chown(site.dir / "current", 99, 99, follow_symlinks=False)
+    assert (site.look().layout, site.look().taken) == ("none", ("current",))
+    os.chown(site.dir / ".quoracy", 99, 99)
+    assert site.look().taken == ("releases", "current", "deps", ".quoracy")
+
+
+def test_the_service_that_directory_and_unit_are_kept_for(site: Site) -> None:
+    facts = site.look()
+    assert (facts.subject, facts.unit.subject) == ("", "")
+    (site.dir / ".quoracy").mkdir()
+    (site.dir / ".quoracy/owner").write_text("service:shop\n")
+    unit = render_unit(service(service_name="api")).unit
+    (site.root / "etc/web.service").write_text(unit)
+    facts = site.look()
+    assert (facts.subject, facts.unit.subject) == ("service:shop", "service:api")
+    assert facts.unit.digest == hashlib.sha256(unit.encode()).hexdigest()
 
 
 def _fields(facts: ReleaseFacts) -> dict[str, Any]:
@@ -194,6 +267,36 @@ def test_flat_files_are_listed_whatever_their_names_are(site: Site) -> None:
     facts = site.look()
     assert facts.layout == "flat"
     assert facts.flat == tuple(sorted([*names, "link", "\udcff"]))
+
+
+@pytest.mark.parametrize("started", ["Sat 2026-11-21 15:59:45 UTC", ""])
+def test_what_the_service_may_have_written_is_told_before_an_adoption(
+    site: Site, started: str
+) -> None:
+    start, site.started = 1795276785, started
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc"
+    newer = {"state.json": 2, "sub/a\nb": 3, "uploads [1]/x": 4, "node_modules/m/y": 5}
+    older = {"index.js": 0, "seed.txt": -9, "data/app.DB": -9, "uploads [1]/old.sqlite": -9}
+    for name, after in {**newer, **older}.items():
+        path = site.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("abc")
+        os.utime(path, (start + after, start + after))
+    wanted = {"redeploy": {"shared": ["uploads [1]"]}}
+    found = dict.fromkeys(["data/app.DB", *(["state.json", "sub/a\nb"] if started else [])], digest)
+    assert site.look(**wanted).written == found
+    assert site.look(service_type="static").written == {}
+    (site.dir / "current").symlink_to("releases/r1")
+    facts = site.look(**wanted)
+    assert (facts.written, len(facts.flat)) == ({}, 7)
+
+
+def test_digests_that_were_cut_off_do_not_count() -> None:
+    def encoded(*names: str) -> str:
+        return base64.b64encode("".join(names).encode()).decode()
+
+    answer = "\n".join([encoded("a\0", "b\0"), encoded("a\0", "b\0"), encoded("12  a\0", "34  ")])
+    assert parse_flat(Answer(answer, 0)) == (("a", "b"), {"a": "12", "b": ""})
 
 
 def test_the_unit_and_where_its_process_works(site: Site) -> None:

@@ -39,6 +39,16 @@ def test_a_service_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
     assert "Next: " in str(state.message)
 
 
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("project", ["shop", "~/shop", ""])
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_project_is_not_looked_for_where_the_runner_works(flow: Any, project: str) -> None:
+    state = flow("web", project, return_state=True)
+    assert state.name == "UsageError"
+    assert f"{project!r} is not named by its whole path" in str(state.message)
+
+
 @pytest.mark.lab
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")

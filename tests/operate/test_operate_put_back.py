@@ -13,6 +13,7 @@ from quoracy.db.operations import steps_of
 from quoracy.db.session import Database
 from quoracy.errors import (
     LeaseHeld,
+    Refused,
     RollbackFailed,
     RolledBack,
     StepFailed,
@@ -46,6 +47,19 @@ def test_a_failed_putting_back_is_another_outcome(db: Database) -> None:
     with pytest.raises(RollbackFailed, match="x; and putting back failed at a: do switch-back: y"):
         run(db, work)
     assert rows(db)[-1] == ("a", "switch-back", "undo_failed")
+
+
+def test_what_was_said_below_the_first_line_stays_below_it(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    work.failing = {
+        ("a", "wait"): StepFailed("x.\n    last words"),
+        ("a", "switch-back"): StepFailed("y.\n    of the old one"),
+    }
+    with pytest.raises(RollbackFailed) as raised:
+        run(db, work)
+    first, *below = raised.value.what.splitlines()
+    assert first == "x; and putting back failed at a: do switch-back: y"
+    assert below == ["    last words", "    of the old one"]
 
 
 def test_a_create_undoes_all_hosts_newest_first(db: Database) -> None:
@@ -167,8 +181,41 @@ def test_of_hosts_side_by_side_only_those_that_have_not_proved_themselves_are_pu
     )
     batch = Group("a, b, c", "", steps, parallel=True, kept_after="prove")
     work = Fake(plan_of(batch))
-    work.failing["c", "prove"] = StepFailed("not healthy")
-    with pytest.raises(RolledBack):
+    work.plan = replace(work.plan, way_back="`go back` takes them back")
+    work.failing["c", "prove"] = StepFailed("not healthy", where="c")
+    with pytest.raises(RolledBack) as raised:
         run(db, work)
+    (note,) = raised.value.__notes__
+    assert sorted(note.partition(" keep ")[0].split(", ")) == ["a", "b"]
+    assert note.endswith(" keep what was changed there; `go back` takes them back")
     assert work.acts[-1] == "c back"
     assert not {"a back", "b back"} & set(work.acts)
+
+
+def test_who_keeps_the_change_and_who_was_put_back_is_said_by_name(db: Database) -> None:
+    first = replace(member("a"), kept_after="wait")
+    steps = tuple(step for host in "bc" for step in member(host).steps)
+    work = Fake(plan_of(first, Group("b, c", "", steps, kept_after="prove")))
+    work.failing["c", "wait"] = StepFailed("does not come up\n    it said so", where="c")
+    with pytest.raises(RolledBack) as raised:
+        run(db, work)
+    said = "does not come up; what had been changed was put back on c, b\n    it said so"
+    assert raised.value.what == said
+    assert "Also: a keeps what was changed there\n" in str(raised.value)
+
+
+def test_where_nothing_is_kept_nothing_is_said_of_it(db: Database) -> None:
+    work = Fake(plan_of(replace(member("a"), kept_after="wait")))
+    work.failing["a", "wait"] = StepFailed("does not come up", where="a")
+    with pytest.raises(RolledBack) as raised:
+        run(db, work)
+    assert raised.value.what == "does not come up; what had been changed was put back"
+    assert "Also" not in str(raised.value)
+
+
+def test_a_plain_failure_says_who_keeps_the_change(db: Database) -> None:
+    work = Fake(plan_of(replace(member("a"), kept_after="wait"), member("b")))
+    work.refuse = "b"
+    with pytest.raises(Refused, match="no") as raised:
+        run(db, work)
+    assert raised.value.__notes__ == ["a keeps what was changed there"]

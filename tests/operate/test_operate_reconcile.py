@@ -50,7 +50,7 @@ def begin(
     cluster, now = more.get("cluster", "demo"), at or db.now()
     operation = NewOperation(
         cluster=cluster,
-        kind="etcd-deploy",
+        kind=more.get("kind", "etcd-deploy"),
         title=f"change {cluster}",
         holder=holder.id,
         requested_by="ada",
@@ -108,6 +108,14 @@ def test_between_two_steps_nothing_is_said_to_be_half_done(db: Database) -> None
     step_ended(db, one, 1, state="done", now=db.now())
     (settled,) = reconcile(db)
     assert settled.said.startswith("no step was under way, 1 of 3 were done; run `quoracy etcd")
+
+
+def test_a_service_is_told_of_with_the_command_for_services(db: Database) -> None:
+    one = begin(db, dead(), cluster="service:web", kind="service-redeploy")
+    step_started(db, one, 1, now=db.now())
+    (settled,) = reconcile(db)
+    command = "run `quoracy service redeploy web`, which goes on from what the hosts say"
+    assert settled.said.endswith(f"; {command}")
 
 
 def test_a_live_process_here_and_one_elsewhere_that_beats_are_left_alone(db: Database) -> None:

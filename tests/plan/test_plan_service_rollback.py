@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from service_factories import ServiceHost, ServiceWorld, release, running_host, service
+from service_factories import (
+    ServiceHost,
+    ServiceWorld,
+    flat_host,
+    release,
+    running_host,
+    service,
+)
 
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_rollback import plan_service_rollback
@@ -67,9 +76,32 @@ def test_a_release_that_is_not_there_is_refused_with_those_that_are(to: str) -> 
     assert "new1" in plan.verdicts[0].next_step
 
 
+def test_a_host_that_was_never_adopted_runs_the_flat_directory_already() -> None:
+    left = flat_host()
+    left.releases["flat"] = release("flat", "")
+    adopted = running_host("new1", "new", {"flat": ""})
+    assert switched(plan_of(adopted, left, to="flat")) == {"h1": "flat"}
+    assert reasons(plan_of(adopted, left, to="new1")) == ["ReleaseMissing"]
+    assert reasons(plan_of(left)) == ["ReleaseMissing"]
+
+
 def test_an_unclear_beginning_is_refused() -> None:
     two = running_host("new1", "new", {"new2": "other"})
     assert reasons(plan_of(two, to="new")) == ["ReleaseMissing"]
+
+
+def test_a_release_that_was_never_healthy_is_not_gone_back_to_unless_it_is_named() -> None:
+    one = host()
+    one.releases["b2"] = release("b2", "second", created_s=2, healthy=False)
+    assert one.previous == "b2"
+    assert switched(plan_of(one)) == {"h1": "a1"}
+    assert switched(plan_of(one, to="b2")) == {"h1": "b2"}
+
+
+def test_what_was_healthy_once_and_not_since_its_last_switch_is_asked_again() -> None:
+    one = host()
+    one.releases["new1"] = replace(one.releases["new1"], healthy=False)
+    assert switched(plan_of(one, to="new1")) == {"h1": "new1"}
 
 
 def test_without_a_link_to_it_the_newest_healthy_one_before_is_taken() -> None:

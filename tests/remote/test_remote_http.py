@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from loopback_sshd import Sshd, free_port
 
-from quoracy.errors import HostUnreachable
+from quoracy.errors import ForwardingForbidden, HostUnreachable
 from quoracy.remote.fake import FakeHost
 from quoracy.remote.host import HttpAnswer
 from quoracy.remote.ssh import SshHost
@@ -60,6 +60,12 @@ def test_status_and_body_are_told(host: SshHost, answer: bytes, expected: HttpAn
             b"GET /health?a=b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: quoracy\r\n"
             b"Accept: */*\r\nConnection: close\r\n\r\n" % port
         ]
+
+
+def test_the_server_can_be_called_by_another_name(host: SshHost) -> None:
+    with served(b"HTTP/1.1 200 OK\r\n\r\n") as (port, asked):
+        assert host.http_get(port, "/", virtual_host="shop.example.org").ok
+    assert b"\r\nHost: shop.example.org\r\n" in asked[0]
 
 
 def test_only_2xx_is_well() -> None:
@@ -129,9 +135,28 @@ def test_an_sshd_that_forbids_to_forward_is_no_answer_of_the_service(
 ) -> None:
     sshd = start_sshd("AllowTcpForwarding no")
     host = SshHost(sshd.target("h1"))
-    with pytest.raises(HostUnreachable, match="did not connect"):
-        host.http_get(free_port(), "/")
+    for ask in (lambda port: host.http_get(port, "/"), host.require_forwarding):
+        with pytest.raises(ForwardingForbidden, match="forbids") as raised:
+            ask(free_port())
+        assert "AllowTcpForwarding" in raised.value.next_step
+    assert host.run("echo on", what="go on").stdout == b"on\n"
     host.close()
+
+
+def test_forwarding_may_be_allowed_to_one_port_only(start_sshd: Callable[..., Sshd]) -> None:
+    with served(b"HTTP/1.1 200 OK\r\n\r\n") as (port, asked):
+        host = SshHost(start_sshd(f"PermitOpen 127.0.0.1:{port}").target("h1"))
+        host.require_forwarding(port)
+        assert host.http_get(port, "/").ok
+        with pytest.raises(ForwardingForbidden):
+            host.require_forwarding(port + 1)
+        host.close()
+    assert asked[-1].startswith(b"GET / ")
+
+
+def test_nobody_need_listen_where_forwarding_is_tried(host: SshHost) -> None:
+    host.require_forwarding(free_port())
+    assert host.run("echo on", what="go on").stdout == b"on\n"
 
 
 def test_a_host_that_cannot_be_reached_is_raised(sshd: Sshd) -> None:

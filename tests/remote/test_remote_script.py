@@ -8,7 +8,7 @@ import pytest
 
 from quoracy.errors import CommandFailed, CommandTimeout
 from quoracy.remote.host import Result
-from quoracy.remote.script import command_line, guarded, judged
+from quoracy.remote.script import LONGEST_ARGUMENT, command_line, guarded, judged, reading
 
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
@@ -83,3 +83,28 @@ def test_a_command_that_took_less_ended_with_that_code_by_itself(exit_code: int)
     assert kept is result
     with pytest.raises(CommandFailed, match=f"exit code {exit_code}"):
         judged(result, what="x", where="one", timeout=30.0, elapsed=1.0, check=True)
+
+
+def run_reading(shell: str, script: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    (_, *argv), first = reading(script)
+    return subprocess.run((shell, *argv), input=first + data, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("length", [0, 500_000])
+def test_a_script_of_any_length_reads_what_is_sent_and_no_more(shell: str, length: int) -> None:
+    script = f": '{'é' * (length // 2)}'\nset -eu\nhead -c 3\necho; wc -c\nfalse\necho never"
+    ended = run_reading(shell, script, b"abc" + b"x" * 100_000)
+    assert (ended.returncode, ended.stdout) == (1, b"abc\n100000\n")
+    assert all(len(word) < LONGEST_ARGUMENT for word in reading(script)[0])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_long_script_that_was_cut_off_executes_nothing(shell: str) -> None:
+    script = f"echo one\n: {'x' * LONGEST_ARGUMENT}\necho two"
+    (_, *argv), first = reading(script)
+    for length in (0, 1, 20, len(first) // 2, len(first) - 3):
+        ended = subprocess.run(
+            (shell, *argv), input=first[:length], capture_output=True, check=False
+        )
+        assert ended.stdout == b"", length

@@ -54,6 +54,13 @@ def test_a_command_that_answers_while_it_reads(host: SshHost) -> None:
     assert result.stdout == PIECE * 8
 
 
+def test_a_script_longer_than_an_argument_may_be(host: SshHost) -> None:
+    quoted = "it's " * 100_000
+    script = f': "{quoted}"\nset -eu\nsha256sum'
+    result = host.send(script, (PIECE for _ in range(PIECES)), what="upload")
+    assert result.stdout.split()[0].decode() == sha256_of_all()
+
+
 def test_a_command_that_stops_reading_ends_the_upload(host: SshHost) -> None:
     result = host.send("head -c 3", (PIECE for _ in range(8)), what="look at the start")
     assert result.stdout == PIECE[:3]

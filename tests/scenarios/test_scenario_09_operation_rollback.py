@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from plan_reading import members
 from scenarios.scenario_site import Site
+from services.sample import sample
 
 from quoracy.effects.etcd_rollback import open_etcd_rollback
 from quoracy.errors import LeaseHeld
@@ -37,7 +38,9 @@ def put_back(site: Site) -> Report:
 
 @pytest.mark.parametrize(
     ("step", "when"),
-    [("stop-member", "after"), ("switch-generation", "after"), ("start-member", "after")],
+    sample(
+        [("stop-member", "after"), ("switch-generation", "after"), ("start-member", "after")], 2
+    ),
 )
 def test_the_member_that_was_worked_on_runs_again_as_before(
     back: Site, step: str, when: str

@@ -70,7 +70,7 @@ def test_once_finishes_the_member_and_stops(site: Site) -> None:
         press(child)
         said = read_until(child, "Stopped: ")
         assert child.wait(timeout=60) == 1
-    assert "stopping once the member under way is done" in said
+    assert "stopping once what is under way is done" in said
     assert f"left as they were: {', '.join(others)}" in said
     after = site.watch.restarts()
     assert [name for name in site.hosts if after[name] != before[name]] == [first]

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from services.sample import SEED
 from services.shop import Shop
 
 from quoracy.lab.lab import Lab
-
-
-def pytest_report_header() -> str:
-    """The seed of the samples."""
-    return f"QUORACY_FAULT_SEED={SEED}"
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+EVERY_CASE = bool(os.environ.get("QUORACY_EVERY_CASE"))
 SEED = int(os.environ.get("QUORACY_FAULT_SEED") or random.SystemRandom().randrange(10**6))
 
 
 def sample(cases: Sequence[T], count: int) -> list[T]:
     """So many of the cases, in their order."""
-    if os.environ.get("QUORACY_EVERY_CASE"):
+    if EVERY_CASE:
         return list(cases)
     chosen = set(random.Random(SEED).sample(range(len(cases)), count))
     return [case for number, case in enumerate(cases) if number in chosen]

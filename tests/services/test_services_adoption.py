@@ -8,7 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 from services import flat_host
-from services.flat_host import data, flat_state, lay_out_notes, notes, written_to
+from services.flat_host import (
+    NEW,
+    data,
+    flat_state,
+    lay_out_notes,
+    new_code,
+    notes,
+    require_adopted,
+    require_notes,
+    written_to,
+)
 from services.redeploy_process import begin, ended, killed
 from services.sample import sample
 from services.shop import Shop
@@ -16,55 +26,20 @@ from services.shop import Shop
 from quoracy.errors import Refused, RolledBack
 
 pytestmark = pytest.mark.lab
-QUICK = {
-    "health_check_timeout": 8,
-    "health_check_stable": 1,
-    "pre_deploy_hook": None,
-    "post_deploy_hook": None,
-    "stop_timeout": 5,
-}
-NEW = {
-    "version": "new",
-    "secret": "TOKEN=secret-of-the-host",
-    "token": "secret-of-the-host",
-    "uploads": ["a photo.jpg"],
-}
 
 
 @pytest.fixture
-def web(shop: Shop) -> Iterator[Shop]:
+def stop_ms() -> int:
+    """How long the service takes to end; tests that act meanwhile want another time."""
+    return 0
+
+
+@pytest.fixture
+def web(shop: Shop, stop_ms: int) -> Shop:
     """A flat host, and newer code of the same service."""
-    lay_out_notes(shop)
+    lay_out_notes(shop, stop_ms)
     new_code(shop)
-    yield shop
-    shop.raze()
-
-
-def new_code(shop: Shop, **redeploy: object) -> None:
-    given = {**QUICK, "activation": None, "shared": flat_host.SHARED, **redeploy}
-    shop.set("web", **given)
-    shop.file("web", "index.js").write_text(flat_host.NOTES)
-    shop.version("web", "new")
-
-
-def require_adopted(shop: Shop, name: str = "web") -> None:
-    """The release serves; of the flat layout only the copy is left."""
-    found = shop.facts(name)
-    assert (found.layout, found.adopting, found.flat) == ("releases", False, ())
-    assert (found.previous, "flat" in found.releases) == ("flat", True)
-    assert found.unit.running_in == f"/opt/{name}/releases/{found.current}"
-    left = shop.shell(f"ls -A /opt/{name}").split()
-    assert set(left) <= set(flat_host.OURS), left
-    assert shop.shell(f"stat -c '%U:%G %a' /opt/{name}") == "root:root 755\n"
-    assert "current" in shop.shell(f"cat /etc/systemd/system/{name}.service")
-
-
-def require_notes(shop: Shop) -> None:
-    """The newer code serves with what the older one has written."""
-    require_adopted(shop)
-    assert notes(shop) == NEW
-    assert shop.shell("cat '/opt/web/shared/uploads/a photo.jpg'") == "photo\n"
-    assert shop.shell("stat -c '%U %a' /opt/web/shared/.env") == "appuser 600\n"
+    return shop
 
 
 def test_files_that_nobody_has_named_stop_it(web: Shop) -> None:
@@ -191,11 +166,12 @@ KILLS = [
 ]
 
 
+@pytest.mark.parametrize("stop_ms", [1000])
 @pytest.mark.parametrize(("step", "when", "delay_s"), sample(KILLS, 3))
 def test_killed_in_an_adoption_it_converges(
     web: Shop, step: str, when: str, delay_s: float
 ) -> None:
-    lay_out_notes(web, stop_ms=1000)
+    new_code(web, health_check_stable=1)  # so that there is a middle of the gate
     with written_to(web):
         killed(web, "web", step, 1, when, delay_s)
         outcome = web.redeploy("web").outcome
@@ -206,6 +182,7 @@ def test_killed_in_an_adoption_it_converges(
 
 @pytest.mark.parametrize("step", sample(("adopt-service", "await-service"), 1))
 def test_killed_and_then_the_code_is_broken_everything_is_as_it_was(web: Shop, step: str) -> None:
+    new_code(web, health_check_stable=1)
     before = flat_state(web, "web")
     with written_to(web):
         killed(web, "web", step, 1, "during", 0.5)
@@ -219,7 +196,6 @@ def test_killed_and_then_the_code_is_broken_everything_is_as_it_was(web: Shop, s
 @pytest.fixture
 def adopting(web: Shop) -> Iterator[subprocess.Popen[str]]:
     """A redeployment that is in the middle of an adoption: it waits for the old process to end."""
-    lay_out_notes(web, stop_ms=3000)
     process = begin(web, "web")
     try:
         while not web.shell("[ ! -e /opt/web/.quoracy/adoption ] || echo yes"):
@@ -233,6 +209,7 @@ def adopting(web: Shop) -> Iterator[subprocess.Popen[str]]:
             process.stdout.close()
 
 
+@pytest.mark.parametrize("stop_ms", [3000])
 def test_a_script_that_dies_on_the_host_is_undone(
     web: Shop, adopting: subprocess.Popen[str]
 ) -> None:
@@ -247,6 +224,7 @@ def test_a_script_that_dies_on_the_host_is_undone(
     assert data(web)[1][0] == "first"
 
 
+@pytest.mark.parametrize("stop_ms", [3000])
 def test_a_host_that_loses_power_in_an_adoption_converges(
     web: Shop, adopting: subprocess.Popen[str]
 ) -> None:
@@ -281,16 +259,13 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Answer).serve_for
 """
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        "/opt/api/venv/bin/serve",
-        '/bin/bash -c "cd /opt/api && exec venv/bin/python main.py"',
-    ],
-    ids=["script of the venv", "bash"],
-)
+SCRIPT_OF_THE_VENV = "/opt/api/venv/bin/serve"
+BASH = '/bin/bash -c "cd /opt/api && exec venv/bin/python main.py"'
+
+
+@pytest.mark.parametrize("start", sample((SCRIPT_OF_THE_VENV, BASH), 1))
 def test_a_python_service_with_its_venv(shop: Shop, start: str) -> None:
-    shop.raze()
+    shop.raze(1)
     shop.shell(
         "id -u appuser >/dev/null 2>&1 || useradd --system --user-group appuser; "
         "python3 -m venv --without-pip /opt/api/venv; "
@@ -302,7 +277,7 @@ def test_a_python_service_with_its_venv(shop: Shop, start: str) -> None:
     flat_host.put(shop, "/opt/api/venv/bin/serve", script, "0755")
     flat_host.begin(shop, "api", flat_host.unit("api", start, 8000))
     before = flat_state(shop, "api")
-    shop.set("api", activation=None, health_check_stable=1)
+    shop.set("api", activation=None, health_check_timeout=8)
     shop.version("api", "new")
     good = shop.file("api", "main.py").read_text()
     shop.file("api", "main.py").write_text("raise SystemExit(1)\n")
@@ -320,12 +295,12 @@ def test_a_python_service_with_its_venv(shop: Shop, start: str) -> None:
 
 
 def test_a_go_service_with_its_binary(shop: Shop) -> None:
-    shop.raze()
-    shop.set("prices", activation=None, health_check_stable=1)
+    shop.raze(1)
+    shop.set("prices", activation=None, health_check_timeout=8)
     shop.version("prices", "old")
     assert shop.redeploy("prices").outcome == "done"
     shop.shell("cp -a /opt/prices/current/. /root/flat; rm -rf /root/flat/.quoracy")
-    shop.raze()
+    shop.raze(1)
     shop.shell("mv -T /root/flat /opt/prices; cp /etc/hostname /opt/prices/go.mod")
     flat_host.begin(shop, "prices", flat_host.unit("prices", "/opt/prices/prices", 8080))
     before = flat_state(shop, "prices")

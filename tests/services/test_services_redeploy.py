@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from services.sample import sample
 from services.shop import Shop
 
 pytestmark = pytest.mark.lab
@@ -41,6 +42,12 @@ class TestRuntimes:
         older = shop.facts(name).previous
         assert shop.rollback(name).outcome == "done"
         assert shop.ask(name) == f"{name} release={older} version=one\n"
+
+
+# The same for all runtimes, and on the state that the tests above leave.
+@pytest.mark.parametrize("name", sample(NAMED, 1))
+class TestMadeAgain:
+    """What serves already is made a second time, because somebody wants it or it has drifted."""
 
     def test_forced_it_is_made_anew(self, shop: Shop, name: str) -> None:
         assert shop.redeploy(name).outcome == "done"

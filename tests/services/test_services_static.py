@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from services.shop import Shop
 
-from quoracy.errors import QuoracyError, RolledBack
+from quoracy.errors import QuoracyError, RollbackFailed, RolledBack, StepFailed
 
 pytestmark = pytest.mark.lab
 SITES = "/etc/nginx/sites-enabled"
@@ -21,7 +21,7 @@ def site(shop: Shop) -> Iterator[Shop]:
     block = (shop.project / "deployments/site/nginx.conf").read_text()
     shop.shell(f"mkdir -p /root/sites && mv {SITES}/* /root/sites/ 2>/dev/null || :")
     shop.shell(f"cat > {SITES}/default <<'END'\n{block}END\nnginx -t")
-    shop.set("site", health_check_timeout=5, health_check_stable=1)
+    shop.set("site", health_check_timeout=5)
     yield shop
     shop.shell(f"systemctl stop nginx; rm -f {SITES}/*; mv /root/sites/* {SITES}/ 2>/dev/null || :")
 
@@ -146,6 +146,43 @@ def test_an_nginx_that_was_stopped_is_found_and_started(site: Shop) -> None:
     site.shell("systemctl stop nginx")
     assert site.redeploy("site").outcome == "done"
     assert served(site) == ("two", "two")
+
+
+def test_a_web_root_that_somebody_has_moved_is_led_back(site: Shop) -> None:
+    process = nginx(site)
+    site.shell("ln -sfn /usr/share/nginx/html /var/www/site")
+    assert not site.facts("site").web_root.startswith("/opt/site")
+    assert site.redeploy("site").outcome == "done"
+    assert served(site) == ("two", "two")
+    assert site.redeploy("site").outcome == "nothing_to_do"
+    assert nginx(site) == process
+
+
+def test_an_nginx_with_several_sites_is_asked_for_the_right_one(site: Shop) -> None:
+    """The default server is another one's; what it says is no proof, and the advice is of use."""
+    config = site.project / "deployments/site/service-config.yml"
+    wanted, block = config.read_text(), site.shell(f"cat {SITES}/default")
+    named = block.replace("listen 80;", "listen 80; server_name shop.example.org;")
+    other = "server { listen 80 default_server; return 200 other; }\n"
+    site.shell(f"cat > {SITES}/default <<'END'\n{other}{named}END\nsystemctl reload nginx; sleep 1")
+    current = site.facts("site").current
+    try:
+        site.version("site", "three")
+        with pytest.raises(RollbackFailed, match="it is not the file of the release") as raised:
+            site.redeploy("site")
+        assert isinstance(raised.value.__cause__, StepFailed)
+        assert raised.value.__cause__.next_step == (
+            "let nginx serve /var/www/site on port 80 (see docs/service-config.md), and reload it"
+        )
+        site.set("site", health_check_host="shop.example.org", health_check_timeout=5)
+        assert site.redeploy("site").outcome == "done"
+    finally:
+        config.write_text(wanted)
+        site.shell(f"cat > {SITES}/default <<'END'\n{block}END\nsystemctl reload nginx; sleep 1")
+    assert served(site) == ("three", "three")
+    site.version("site", "two")
+    assert site.redeploy("site").outcome == "done"
+    assert site.facts("site").current == current
 
 
 def test_a_directory_that_nginx_serves_is_adopted(site: Shop) -> None:

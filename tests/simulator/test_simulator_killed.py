@@ -2,7 +2,7 @@
 
 Each deploy is a process of its own that kills itself with SIGKILL (`simulator.controllers`). In the
 middle of a step, and on real hosts: tests/scenarios/test_scenario_06_killed.py. With five members a
-sample of the points is taken; QUORACY_ALL_KILL_POINTS=1 takes them all.
+sample of the points is taken; QUORACY_EVERY_CASE=1 takes them all.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scenarios.controller_site import MIDDLE, NEW
 
 from simulator.site import SimulatedSite
 
-SAMPLE = 24
+SAMPLE = 16
 
 
 def sample(points: list[tuple[str, str, str]], count: int, say: Callable[[str], None]) -> None:
     """Leave a sample of the points of a large cluster, and say how to have the same again."""
-    if count > 3 and not os.environ.get("QUORACY_ALL_KILL_POINTS"):
+    if count > 3 and not os.environ.get("QUORACY_EVERY_CASE"):
         seed = int(os.environ.get("QUORACY_SEED", random.randrange(10**6)))
         say(f"{SAMPLE} of {len(points)} kill points, QUORACY_SEED={seed}")
         points[:] = random.Random(seed).sample(points, SAMPLE)

@@ -80,6 +80,17 @@ def test_a_bad_end_is_named_after_its_error_and_says_what_to_do(kind: type[Quora
     assert "Traceback" not in "".join(lines)
 
 
+def test_the_last_words_of_a_service_stand_in_the_result_once() -> None:
+    def fail() -> Report:
+        raise RolledBack("not healthy\n    no database", where="web-1", next_step="look there")
+
+    operation(fail)
+    wanted = {"key": {"any_": ["result-demo"]}}
+    newest = ask("/artifacts/filter", artifacts=wanted, sort="CREATED_DESC")[0]
+    assert newest["description"] == "not healthy"
+    assert newest["data"].count("no database") == 1
+
+
 def test_a_defect_of_ours_is_not_dressed_up() -> None:
     def crash() -> Report:
         raise ZeroDivisionError("a defect")

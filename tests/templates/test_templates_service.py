@@ -13,7 +13,7 @@ from service_factories import service
 from quoracy.templates.service import UnitFiles, render_unit, start_words
 
 UNIT = """\
-# Rendered by Quoracy; the next redeployment overwrites edits.
+# Rendered by Quoracy for service:web; the next redeployment overwrites edits.
 [Unit]
 Description=web (nodejs service)
 After=network-online.target
@@ -26,7 +26,7 @@ Type=exec
 User=appuser
 WorkingDirectory=/opt/web/current
 EnvironmentFile=/opt/web/current/.quoracy/environment
-EnvironmentFile=-/opt/web/shared/.env
+EnvironmentFile=-/opt/web/.quoracy/dotenv
 ExecStart=/usr/bin/node index.js
 Restart=always
 RestartSec=1
@@ -37,7 +37,7 @@ TimeoutStopSec=10
 WantedBy=multi-user.target
 """
 SOCKET = """\
-# Rendered by Quoracy; the next redeployment overwrites edits.
+# Rendered by Quoracy for service:web; the next redeployment overwrites edits.
 [Unit]
 Description=port of web
 StartLimitIntervalSec=0

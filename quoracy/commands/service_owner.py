@@ -1,0 +1,155 @@
+"""Who may rename what in a service's directory: nobody but root, from the first step on. Pure.
+
+Root makes releases there and installs units from them. In a flat directory, which is the app user's,
+the user could put others in their place. So the directory becomes root's before anything is made in it,
+with the sticky bit: the service goes on writing there, and cannot touch what is root's (unlink(2), EPERM).
+Whose it was is noted once, where only root can write, until the adoption is put back or ended.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from quoracy.commands.guard import state_dir
+from quoracy.commands.script import Argv
+from quoracy.commands.service_layout import release_path
+from quoracy.spec.service import Service
+
+LINKS = ("current", "previous", "current.quoracy-new", "previous.quoracy-new")
+"""Links in a service's directory, with what a run that was killed while it made one has left."""
+
+# $1 and $2: a directory, and a path below it, which is moved by root.
+LEADS_THROUGH_A_LINK = """leads_through_a_link() {
+    at=$1 rest=$2
+    while [ "$rest" != "${rest#*/}" ]; do
+        at=$at/${rest%%/*} rest=${rest#*/}
+        [ ! -L "$at" ] || return 0
+    done
+    return 1
+}"""
+
+
+def owner_note(service: Service) -> str:
+    """Where owner and mode of the flat directory are noted: a line `uid:gid mode`."""
+    return f"{state_dir(service.subject)}/flat-owner"
+
+
+def mark_path(service: Service) -> str:
+    """The file that says which service a directory is kept for."""
+    return f"{service.directory}/.quoracy/owner"
+
+
+def secured(service: Service, *, flat: bool) -> tuple[str | Argv, ...]:
+    """Fragments after which what is called like ours in the directory is root's, and stays so.
+
+    Args:
+        flat: Whether a service runs right in it, which must go on writing there.
+    """
+    directory = service.directory
+    parents = " ".join(str(each) for each in PurePosixPath(directory).parents)
+    return (
+        f"user=$(id -u {service.user})",
+        f"""[ "$user" = 0 ] || for at in {parents}; do
+    [ "$(stat -L -c %u $at)" != "$user" ] || {{
+        echo "$at belongs to {service.user}, who could replace all that lies in it; choose another app_dir" >&2
+        exit 1
+    }}
+done""",
+        *(_noted(service) if flat else ()),
+        *(
+            held(service)
+            if flat
+            else (
+                f"[ -O {directory} ] || {{ chown root:root {directory}; chmod 0755 {directory}; }}",
+                ("chmod", "go-w", directory),
+            )
+        ),
+        f"""for at in {directory}/.quoracy {directory}/releases {directory}/deps \\
+    {directory}/releases/* {directory}/releases/*/.quoracy; do
+    [ -e "$at" ] || [ -L "$at" ] || continue
+    [ -d "$at" ] && [ ! -L "$at" ] && [ -O "$at" ] \\
+        || {{ echo "$at is in the way: it is not a directory of root's; move it away" >&2; exit 1; }}
+done""",
+    )
+
+
+def held(service: Service) -> tuple[str | Argv, ...]:
+    """Fragments that make a flat directory root's, as its note demands; the service can go on there."""
+    directory, user, note = service.directory, service.user, owner_note(service)
+    own = f'chown "root:$(id -g {user})" {directory}; chmod u=rwx,g=rwx,o=rx,ug-s,+t {directory}'
+    return (
+        f"if [ -e {note} ]; then",
+        f"read -r owner mode < {note}",
+        'case "$owner $mode" in',
+        # Nobody but root can rename there.
+        "0:*[0145][0145] | 0:*' '[1357]???) ;;",
+        f'"$(id -u {user}):"*) {own} ;;',
+        f"*) chown root {directory}; chmod u+rwx,ug-s,+t {directory} ;;",
+        "esac",
+        "fi",
+    )
+
+
+def owner_given_back(service: Service) -> tuple[str | Argv, ...]:
+    """Fragments that give a flat directory back to whom it belonged; nothing of root's follows."""
+    directory, note = service.directory, owner_note(service)
+    return (
+        f"if [ -e {note} ]; then",
+        f"read -r owner mode < {note}",
+        # The owner last: until then it is not taken for a directory that was never changed.
+        f'chmod "$mode" {directory}',
+        f'chown "$owner" {directory}',
+        ("rm", "-f", note),
+        "fi",
+    )
+
+
+def without_traps(service: Service) -> tuple[str | Argv, ...]:
+    """Fragments that stop when the app user has made one of our names, while the directory was sticky."""
+    directory = service.directory
+    named = " -o ".join(f"-name {name}" for name in LINKS)
+    return (
+        f"traps=$(find -H {directory} -mindepth 1 -maxdepth 1 \\( {named} \\) ! -uid 0)",
+        f"if [ -L {directory}/shared ] || [ ! -d {directory}/shared ]; then traps={directory}/shared; fi",
+        '[ -z "$traps" ] || { echo "$traps is in the way: Quoracy has not made it" >&2; exit 1; }',
+    )
+
+
+def marked(service: Service) -> str:
+    """Fragment that says for which service the directory is kept; stops when it is another one.
+
+    Once it is there, no process is started.
+    """
+    mark, subject = mark_path(service), service.subject
+    return f"""if [ ! -s {mark} ]; then
+    echo {subject} > {mark}.$$
+    sync {mark}.$$
+    # Of two at once one makes it.
+    ln -T {mark}.$$ {mark} 2>/dev/null || :
+    rm -f {mark}.$$
+fi
+read -r subject < {mark}
+[ "$subject" = {subject} ] || {{ echo "{service.directory} is kept for $subject" >&2; exit 1; }}"""
+
+
+def require_root_owned(service: Service, release: str) -> str:
+    """Fragment that stops when others than root could have put a release there; starts no process."""
+    directory, path = service.directory, release_path(service, release)
+    return f"""for at in {directory}/. {directory}/releases {path} {path}/.quoracy; do
+    [ -O $at ] && [ ! -L $at ] || {{ echo "$at is not root's, and is not trusted" >&2; exit 1; }}
+done"""
+
+
+def _noted(service: Service) -> tuple[str | Argv, ...]:
+    """Owner and mode, before they are changed; what an earlier run has made of them is not noted."""
+    directory, note = service.directory, owner_note(service)
+    return (
+        ("mkdir", "-p", "-m", "0700", state_dir(service.subject)),
+        f"found=$(stat -L -c '%u:%g %a' {directory})",
+        # What an adoption makes of it, or a directory of root's that has its note.
+        f"if [ \"$found\" != '0:0 755' ] && {{ [ ! -e {note} ] || [ ! -O {directory} ]; }}; then",
+        f'echo "$found" > {note}.new',
+        ("sync", f"{note}.new"),
+        ("mv", "-f", "-T", f"{note}.new", note),
+        "fi",
+    )

@@ -1,0 +1,27 @@
+"""What is to be done when a step of a redeployment has failed, where its error does not know."""
+
+from __future__ import annotations
+
+from quoracy.plan import service_steps as steps
+from quoracy.plan.plan import Step
+from quoracy.spec.service import Service
+
+_BEFORE = (
+    steps.BuildHere,
+    steps.PrepareService,
+    steps.KeepFlat,
+    steps.InstallDependencies,
+    steps.StageRelease,
+    steps.BuildRelease,
+)
+_AFTER = (steps.ClearFlat, steps.PruneReleases)
+
+
+def advice(step: Step, service: Service) -> str:
+    """One sentence; every step may be run again, as it looks before it acts."""
+    again = "put right what it says and run again"
+    if isinstance(step, _BEFORE) or (isinstance(step, steps.RunHook) and step.moment == "before"):
+        return f"{again}: the service runs as before, and what is half made is made anew"
+    if isinstance(step, _AFTER):
+        return f"{again}: the new release serves, and what is left to do is done then"
+    return f"see `journalctl -u {service.unit}` on that host, {again}"

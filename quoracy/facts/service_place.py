@@ -1,0 +1,99 @@
+"""What is called like ours in a service's directory: whose it is, what it is, and where links lead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from quoracy.commands.service_layout import journal_path, web_root
+from quoracy.commands.service_owner import mark_path
+from quoracy.facts.question import Answer
+from quoracy.spec.service import Service
+from quoracy.spec.service_fields import OURS
+
+LINKS = ("current", "previous")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file of one of the names: the letter that find(1) has for its type, its owner, its target."""
+
+    kind: str
+    uid: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A service's directory.
+
+    Attributes:
+        named: What there is, by path.
+        subject: The service that it is kept for; "" when nobody has said so, None when root has not
+            made `.quoracy` there.
+    """
+
+    directory: str
+    named: Mapping[str, Named]
+    subject: str | None
+
+    def leads(self, path: str) -> str:
+        """Where a link leads; "directory" or "file" when it is none, "" when there is nothing."""
+        found = self.named.get(path)
+        if found is None:
+            return ""
+        return found.target if found.kind == "l" else "directory" if found.kind == "d" else "file"
+
+    @property
+    def switched(self) -> bool:
+        """Whether `current` is a link of ours to a release."""
+        found = self.named.get(f"{self.directory}/current")
+        if found is None or found.kind != "l" or not self._is_ours(found):
+            return False
+        return found.target.startswith(("releases/", f"{self.directory}/releases/"))
+
+    def taken(self, *, flat: bool) -> tuple[str, ...]:
+        """Names of ours that somebody else has used.
+
+        Args:
+            flat: Whether there is something else in the directory, so that they may be part of that.
+        """
+        return tuple(self._taken(flat=flat))
+
+    def _taken(self, *, flat: bool) -> Iterator[str]:
+        for name in OURS:
+            found = self.named.get(f"{self.directory}/{name}")
+            if found is None:
+                continue
+            fits = found.kind == ("l" if name in LINKS else "d")
+            if name == "shared":
+                # It is the app user's, and may be made by hand before the first run.
+                ours = self.subject is not None or not flat
+            else:
+                ours = self.subject is not None and self._is_ours(found)
+            if not (fits and ours):
+                yield name
+
+    def _is_ours(self, found: Named) -> bool:
+        """Whether it has the owner of `.quoracy`; the shell has looked at that one."""
+        own = self.named.get(f"{self.directory}/.quoracy")
+        return self.subject is None or own is None or own.uid == found.uid
+
+
+def place_question(service: Service) -> str:
+    """One process for all names; the subject is read by the shell, where root has made `.quoracy`."""
+    own = f"{service.directory}/.quoracy"
+    names = " ".join(f"{service.directory}/{name}" for name in OURS)
+    return f"""find {names} {journal_path(service)} {web_root(service)} -maxdepth 0 -printf '%p %y %U %l\\n'
+subject=
+[ -L {own} ] || [ ! -O {own} ] || {{ read -r subject < {mark_path(service)}; echo "subject=$subject"; }}"""
+
+
+def parse_place(service: Service, answer: Answer) -> Place:
+    """The answer to `place_question`."""
+    named = {}
+    for line in answer.lines:
+        if line.startswith("/"):
+            path, kind, uid, target = line.split(" ", 3)
+            named[path] = Named(kind, uid, target)
+    return Place(service.directory, named, answer.pairs.get("subject"))

@@ -1,0 +1,68 @@
+"""Session channels of a connection, with the next one opened ahead of its command."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+
+import paramiko
+
+CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
+
+
+class Sessions:
+    """Gives each command a channel of its own, and opens the one for the next meanwhile.
+
+    To open a channel takes a round trip. One is kept open in advance, so sshd's MaxSessions must
+    leave room for it.
+
+    Args:
+        timeout: Seconds that the opening of a channel may take.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._ahead: Future[paramiko.Channel] | None = None
+
+    def take(self, transport: paramiko.Transport) -> paramiko.Channel:
+        """Return an open channel that nobody else has.
+
+        Raises:
+            SSHException, EOFError, OSError: None could be opened.
+        """
+        with self._lock:
+            ahead, self._ahead = self._ahead, None
+        channel = _usable(ahead, transport) or transport.open_session(timeout=self._timeout)
+        self.open_ahead(transport)
+        return channel
+
+    def open_ahead(self, transport: paramiko.Transport) -> None:
+        """Begin to open the channel of the next command, unless that was begun."""
+        with self._lock:
+            if self._ahead is None:
+                self._ahead = self._opening(transport)
+
+    def _opening(self, transport: paramiko.Transport) -> Future[paramiko.Channel]:
+        opening: Future[paramiko.Channel] = Future()
+
+        def open_session() -> None:
+            try:
+                opening.set_result(transport.open_session(timeout=self._timeout))
+            except CONNECTION_ERRORS as error:
+                opening.set_exception(
+                    error
+                )  # the next command opens its own, and says why it cannot
+
+        threading.Thread(target=open_session, name="open-session", daemon=True).start()
+        return opening
+
+
+def _usable(
+    ahead: Future[paramiko.Channel] | None, transport: paramiko.Transport
+) -> paramiko.Channel | None:
+    """The channel that was opened ahead, unless it could not be, or its connection is another or gone."""
+    if ahead is None or ahead.exception() is not None:
+        return None
+    channel = ahead.result()
+    return None if channel.closed or channel.get_transport() is not transport else channel

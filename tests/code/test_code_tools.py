@@ -1,0 +1,87 @@
+"""What builds and installers get of the controller's environment, and of its user's home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quoracy.code.tools import tool_environment
+
+KEPT = (
+    *("LANG", "LC_ALL", "TZ", "https_proxy", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"),
+    *("NODE_EXTRA_CA_CERTS", "npm_config_registry", "NPM_CONFIG_REGISTRY", "PIP_INDEX_URL"),
+    *("UV_INDEX_URL", "GOPROXY", "GOPRIVATE", "GONOSUMDB"),
+)
+LEFT_OUT = (
+    *("SSH_AUTH_SOCK", "AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "NPM_TOKEN"),
+    *("QUORACY_HOME", "PREFECT_API_KEY", "NODE_ENV"),
+)
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of the controller's user."""
+    home = tmp_path / "user"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+def test_only_what_tools_need_is_passed_on(
+    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*KEPT, *LEFT_OUT):
+        monkeypatch.setenv(name, "value")
+    found = tool_environment(tmp_path / "own", A="b")
+    assert set(KEPT) <= set(found)
+    assert not set(LEFT_OUT) & set(found)
+    assert (found["A"], found["HOME"]) == ("b", str(tmp_path / "own"))
+
+
+def test_what_is_named_comes_along_also_the_home(
+    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
+    found = tool_environment(tmp_path / "own", ("SSH_AUTH_SOCK", "HOME", "NOT_SET"))
+    assert (found["SSH_AUTH_SOCK"], found["HOME"]) == ("/agent", str(user))
+    assert "NOT_SET" not in found
+
+
+def test_settings_and_caches_of_installers_are_found_and_nothing_else(
+    user: Path, tmp_path: Path
+) -> None:
+    (user / ".npmrc").write_text("registry=https://registry.example/\n")
+    for name in (".ssh", ".aws", ".config/uv", ".config/gcloud"):
+        (user / name).mkdir(parents=True)
+    home = tmp_path / "own"
+    tool_environment(home)
+    found = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_symlink()}
+    # Caches that are not there yet are made where they will be looked for the next time.
+    assert found == {".npmrc", ".config/uv", ".npm", ".cache/uv", ".cache/pip"}
+    (home / ".npm/kept").write_text("x")
+    assert (user / ".npm/kept").read_text() == "x"
+    tool_environment(home)
+    assert (home / ".npmrc").read_text().startswith("registry=")
+
+
+def test_caches_and_settings_may_lie_elsewhere(
+    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config/pip").mkdir(parents=True)
+    found = tool_environment(tmp_path / "own")
+    assert (tmp_path / "own/.cache/uv").resolve() == tmp_path / "cache/uv"
+    assert (tmp_path / "own/.config/pip").resolve() == tmp_path / "config/pip"
+    assert not {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"} & set(found)
+
+
+def test_a_user_without_a_home_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    tool_environment(tmp_path / "own")
+    assert list((tmp_path / "own").iterdir()) == []
+    assert not Path("/nonexistent").exists()

@@ -1,0 +1,76 @@
+"""What is advised when a step of a redeployment fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from code_services import service
+from controller import home_in
+
+from quoracy.commands.guard import Guard
+from quoracy.db.session import open_database
+from quoracy.effects.service_advice import advice
+from quoracy.effects.service_site import ServiceSite
+from quoracy.effects.service_steps import apply_service_step
+from quoracy.errors import CommandFailed
+from quoracy.plan import service_steps as steps
+from quoracy.plan.plan import Step
+from quoracy.remote.fake import FakeHost
+from quoracy.remote.host import Result
+from quoracy.remote.pool import HostPool
+from quoracy.spec.host import SshTarget
+
+SHOP = service("nodejs")
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost("h1")
+
+
+@pytest.fixture
+def site(host: FakeHost, tmp_path: Path) -> Iterator[ServiceSite]:
+    home = home_in(tmp_path)
+    db = open_database(home.database_url)
+    target = SshTarget("h1", "h1", 22, "root", None, str(home.known_hosts))
+    with HostPool((target,), lambda _: host) as pool:
+        yield ServiceSite(
+            subject=SHOP.subject,
+            settle_s=60,
+            pool=pool,
+            home=home,
+            db=db,
+            guard=Guard(SHOP.subject, "me@here:1:aa", 3),
+            stamp="op",
+            resolvers={},
+            service=SHOP,
+            code=None,
+            request=None,
+            found={},
+            log=print,
+        )
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (steps.BuildHere("h1", "x86_64"), "the service runs as before"),
+        (steps.RunHook("h1", "r1", "before"), "the service runs as before"),
+        (steps.RunHook("h1", "r1", "after"), "journalctl -u shop.service"),
+        (steps.SwitchRelease("h1", "r1", ""), "journalctl -u shop.service"),
+        (steps.PruneReleases("h1"), "the new release serves"),
+    ],
+)
+def test_it_says_what_serves_meanwhile(step: Step, said: str) -> None:
+    assert said in advice(step, SHOP)
+    assert "run again" in advice(step, SHOP)
+
+
+def test_a_script_that_failed_says_what_to_do_next(site: ServiceSite, host: FakeHost) -> None:
+    host.answer(lambda _: True, Result(1, b"", b"release r1 is not there"))
+    with pytest.raises(CommandFailed, match="release r1 is not there") as failed:
+        apply_service_step(steps.PruneReleases("h1"), site)
+    assert failed.value.next_step == advice(steps.PruneReleases("h1"), SHOP)
