@@ -94,5 +94,6 @@ def check_alive(first: UnitState, now: UnitState) -> Verdict:
 
 def told(state: UnitState) -> str:
     """The unit's state in words."""
-    times = f", restarted {state.restarts} times" if state.restarts else ""
+    count = state.restarts
+    times = f", restarted {count} time{'s' if count > 1 else ''}" if count else ""
     return f"{state.active} ({state.sub}){times}"

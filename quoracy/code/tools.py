@@ -142,7 +142,6 @@ def _link(place: Path, target: Path) -> None:
 
 
 def _path() -> str:
-    own = str(
-        Path(sys.executable).parent
-    )  # uv lies in the environment that Quoracy is installed in
+    # uv lies in the environment that Quoracy is installed in.
+    own = str(Path(sys.executable).parent)
     return os.pathsep.join((os.environ.get("PATH", os.defpath), own, *MORE_PLACES))

@@ -103,7 +103,7 @@ def plan_service_redeploy(
     """
     verdicts = refuse_service(service, facts, request)
     if any(verdict.stops for verdict in verdicts):
-        return _nothing(service, "cannot be decided", verdicts)
+        return _nothing(service, f"{service.name} cannot be redeployed", verdicts)
     # On a single host there is nobody to wait for.
     alone = len(service.hosts) == 1
     groups = (
@@ -121,7 +121,7 @@ def plan_service_redeploy(
         *_clean(service, facts, request),
     )
     if not groups:
-        return _nothing(service, "this code runs on all hosts", verdicts)
+        return _nothing(service, f"this code of {service.name} runs on all hosts", verdicts)
     return Plan(
         operation=OPERATION,
         cluster=service.subject,

@@ -40,7 +40,7 @@ def plan_service_rollback(
         targets[name], problem = target_of(name, found, chosen.get(name, to))
         verdicts += [problem] if problem else []
     if any(verdict.stops for verdict in verdicts):
-        return _nothing(service, "cannot be decided", verdicts)
+        return _nothing(service, f"{service.name} cannot be rolled back", verdicts)
     named = ", ".join(sorted(set(targets.values())))
     groups = switch_groups(
         service,
@@ -50,7 +50,7 @@ def plan_service_rollback(
         canary=canary,
     )
     if not groups:
-        return _nothing(service, f"{named} runs on all hosts", verdicts)
+        return _nothing(service, f"{named} of {service.name} runs on all hosts", verdicts)
     return Plan(
         operation=OPERATION,
         cluster=service.subject,

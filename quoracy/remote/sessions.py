@@ -50,9 +50,8 @@ class Sessions:
             try:
                 opening.set_result(transport.open_session(timeout=self._timeout))
             except CONNECTION_ERRORS as error:
-                opening.set_exception(
-                    error
-                )  # the next command opens its own, and says why it cannot
+                # The next command opens its own, and says why it cannot.
+                opening.set_exception(error)
 
         threading.Thread(target=open_session, name="open-session", daemon=True).start()
         return opening
