@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.poller_process import Settings
 from bench.pollers import Polled, Pollers
 
-#: Seconds that are watched before the first and after the last redeployment.
+#: Seconds that are watched before the first and after each redeployment.
 AROUND_S = 1.0
 #: Brings the release of a name.
 Bring = Callable[[str], None]
@@ -56,7 +56,8 @@ def watch(how: str, bring: Bring, settings: Settings, *, times: int) -> Downtime
         for number in range(times):
             starts[f"watched-{number}"] = time.monotonic()
             bring(f"watched-{number}")
-        time.sleep(AROUND_S)
+            # Not everybody waits until the release answers, and the next one would end it before.
+            time.sleep(AROUND_S)
         polled = pollers.stop()
     seconds = tuple(_seen(polled, release) - began for release, began in starts.items())
     return Downtime(how, polled, seconds)
