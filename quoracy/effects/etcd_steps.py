@@ -101,7 +101,8 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
     script = commands.install_release(cluster, step.version, release.sha256)
     with release.archive.open("rb") as archive:
         chunks = iter(lambda: archive.read(CHUNK), b"")
-        site.push(step.host, script, chunks, what=f"install etcd {step.version}")
+        size, what = release.archive.stat().st_size, f"install etcd {step.version}"
+        site.push(step.host, script, chunks, what=what, size=size)
     return f"sha256 {release.sha256[:12]}"
 
 

@@ -76,7 +76,7 @@ class Site:
         let_settle(self.subject, self.pool[host], self.settle_s)
 
     def push(
-        self, host: str, script: str, chunks: Iterable[bytes], *, what: str, size: int = 0
+        self, host: str, script: str, chunks: Iterable[bytes], *, what: str, size: int
     ) -> None:
         """Run a changing script that reads the chunks, under the subject's lock there.
 

@@ -249,8 +249,10 @@ def _title(
     switched = [step for group in groups for step in group.steps if isinstance(step, AwaitService)]
     if not switched:
         return f"clean up after the last redeployment of {service.name}"
-    hosts = f"{len(switched)} of {len(facts.hosts)} hosts"
-    return f"redeploy {service.name} on {hosts}: {request.note or switched[0].release}"
+    alone = len(facts.hosts) == 1
+    hosts = switched[0].host if alone else f"{len(switched)} of {len(facts.hosts)} hosts"
+    note = f" ({request.note})" if request.note else ""
+    return f"redeploy {service.name} on {hosts}: {switched[0].release}{note}"
 
 
 def _nothing(service: Service, title: str, verdicts: Sequence[Verdict]) -> Plan:

@@ -105,8 +105,19 @@ def target_of(name: str, found: ServiceHostFacts, to: str) -> tuple[str, Verdict
         "ReleaseMissing",
         said,
         where=name,
-        next_step=f"there are: {', '.join(found.releases) or 'none'}",
+        next_step=_others(found),
     )
+
+
+def _others(found: ServiceHostFacts) -> str:
+    """The releases beside the one that runs, newest first, and which of them never served well."""
+    newest = sorted(found.releases.values(), key=lambda one: -one.created_s)
+    named = ", ".join(
+        one.id if is_proven(found, one.id) else f"{one.id} (never healthy)"
+        for one in newest
+        if one.id != found.current
+    )
+    return f"there are beside the one that runs: {named}" if named else "redeploy the older code"
 
 
 def _not_adopted(name: str) -> Verdict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from service_factories import (
     ServiceHost,
     ServiceWorld,
@@ -68,12 +67,20 @@ def test_hosts_of_different_releases_need_a_name() -> None:
     }
 
 
-@pytest.mark.parametrize("to", ["zz", ""])
-def test_a_release_that_is_not_there_is_refused_with_those_that_are(to: str) -> None:
-    alone = running_host("new1", "new")
-    plan = plan_of(alone, to=to)
+def test_a_release_that_is_not_there_is_refused_with_those_that_are() -> None:
+    found = running_host("new1", "new", {"old1": "old"})
+    found.releases["bad1"] = release("bad1", "bad", created_s=60, healthy=False)
+    plan = plan_of(found, to="zz")
     assert reasons(plan) == ["ReleaseMissing"]
-    assert "new1" in plan.verdicts[0].next_step
+    assert plan.verdicts[0].next_step == (
+        "there are beside the one that runs: bad1 (never healthy), old1"
+    )
+
+
+def test_where_nothing_else_is_the_older_code_has_to_be_redeployed() -> None:
+    plan = plan_of(running_host("new1", "new"))
+    assert reasons(plan) == ["ReleaseMissing"]
+    assert plan.verdicts[0].next_step == "redeploy the older code"
 
 
 def test_a_host_that_was_never_adopted_runs_the_flat_directory_already() -> None:
