@@ -1,5 +1,5 @@
 # Every verb sets up what it needs itself; see README.md.
-.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy
+.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy bench-hundred
 
 PY := .venv/bin/python
 
@@ -32,7 +32,7 @@ lock:
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
-bench: bench-deploy bench-redeploy
+bench: bench-deploy bench-redeploy bench-hundred
 
 bench-deploy: install
 	$(PY) -m bench.deploy
@@ -43,3 +43,7 @@ bench-faults: install
 
 bench-redeploy: install
 	$(PY) -m bench.redeploy
+
+# A hundred redeployments in a row, every tenth of them broken.
+bench-hundred: install
+	$(PY) -m bench.redeploy_hundred
