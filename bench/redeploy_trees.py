@@ -112,7 +112,8 @@ class Tree:
         """Both files of npm; the service's version is in the lock file, so that it changes."""
         root = {
             "name": "bench-service",
-            "version": f"1.0.{self._changes}",
+            # Of this tree alone: dependencies of a lock file that was seen before are kept.
+            "version": f"1.{self.files}.{self._changes}",
             "dependencies": {PACKAGE: PACKAGE_VERSION},
         }
         locked = {"version": PACKAGE_VERSION, "integrity": PACKAGE_INTEGRITY}
