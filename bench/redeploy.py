@@ -115,8 +115,8 @@ def _race() -> Iterator[Race]:
 @contextmanager
 def _server() -> Iterator[None]:
     """Prefect's server and worker, where they are needed: they take a processor's time from the rest."""
-    quoracy("up")
     try:
+        quoracy("up")
         yield
     finally:
         quoracy("down")
