@@ -49,7 +49,7 @@ class Sessions:
         def open_session() -> None:
             try:
                 opening.set_result(transport.open_session(timeout=self._timeout))
-            except CONNECTION_ERRORS as error:
+            except Exception as error:  # noqa: BLE001  else whoever waits for it waits for ever
                 # The next command opens its own, and says why it cannot.
                 opening.set_exception(error)
 

@@ -112,7 +112,7 @@ def test_the_more_is_sent_the_longer_it_may_take(site: EtcdSite) -> None:
     targets = ssh_targets(DEMO, default_known_hosts=str(site.home.known_hosts))[:1]
     with HostPool(targets, lambda _: slow) as pool:
         timed = replace(site, pool=pool)
-        timed.push("demo-1", "cat\n", (b"x",), what="try it")
+        timed.push("demo-1", "cat\n", (b"x",), what="try it", size=0)
         assert slow.limit == 600
         # node_modules of 300 MB on a line of 1 Mbit/s
         timed.push("demo-1", "cat\n", (b"x",), what="try it", size=300_000_000)
