@@ -6,7 +6,6 @@ import shlex
 
 from quoracy.commands.script import Argv, script, write_file
 from quoracy.commands.service_layout import (
-    DERIVED,
     incoming_path,
     journal_path,
     release_path,
@@ -22,8 +21,6 @@ EACH_FLAT = f"""for each in * .[!.]* ..?*; do
     case $each in {"|".join(OURS)}|*.quoracy-new) continue ;; esac
     [ -e "$each" ] || [ -L "$each" ] || continue"""
 """Beginning of a loop over what is not ours in the directory."""
-
-_NOT_DERIVED = f"\\( -name {' -o -name '.join(DERIVED)} \\) -prune -o"
 
 
 def keep_flat(service: Service, release: str, record: bytes) -> str:
@@ -43,8 +40,6 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
         ("rm", "-rf", incoming, failed),
         # Until all is root's: what is unpacked has the modes that its owner gave it.
         ("mkdir", "-m", "0700", incoming),
-        ("mkdir", own),
-        f": > {own}/began",
         # The exit code of a pipe's first command is lost. 1 is a file that is written to meanwhile, such as
         # a log (tar(1)): the service runs, and what counts of its own files is shared.
         f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} "
@@ -54,6 +49,7 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
         'echo "the flat directory could not be copied as it is" >&2; exit 1; }',
         f'chown -R -h "root:$(id -g {service.user})" {incoming}',
         ("chmod", "-R", "u+rwX,g+rX,go-w", incoming),
+        ("mkdir", own),
         *made_links(service, incoming, ""),
         *_kept_start(service, release, incoming),
         write_file(f"{own}/release.json", record, mode="0600"),
@@ -70,8 +66,7 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
 def clear_flat(service: Service, flat: str) -> str:
     """Remove the flat files that the kept release holds copies of, and end the adoption's journal.
 
-    What it does not hold stays, and is named on standard output: also a directory with a file that the
-    service has written after the copy was begun.
+    What it does not hold stays, and is named on standard output.
     """
     journal, kept = journal_path(service), release_path(service, flat)
     ended = f"{service.directory}/.quoracy/adoption-ended"
@@ -85,10 +80,8 @@ def clear_flat(service: Service, flat: str) -> str:
         f"""{EACH_FLAT}
     # A link in the copy stands for what was moved; a file there is another one.
     if [ -L "{kept}/$each" ] && [ ! -L "$each" ]; then echo "$each"
-    elif [ ! -e "{kept}/$each" ] && [ ! -L "{kept}/$each" ]; then echo "$each"
-    elif [ -n "$(find "./$each" {_NOT_DERIVED} -type f -newer {kept}/.quoracy/began -print -quit)" ]
-    then echo "$each"
-    else rm -rf -- "./$each"; fi
+    elif [ -e "{kept}/$each" ] || [ -L "{kept}/$each" ]; then rm -rf -- "./$each"
+    else echo "$each"; fi
 done""",
     ]
     if service.type is ServiceType.STATIC:

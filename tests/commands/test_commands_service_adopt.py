@@ -138,19 +138,6 @@ def test_the_flat_files_go_when_their_copy_is_kept(machine: Machine, tree: Path)
     assert "/opt/web/current/index.js" in (machine.etc / "web.service").read_text()
 
 
-def test_what_the_service_has_written_since_the_copy_was_begun_stays(
-    machine: Machine, tree: Path
-) -> None:
-    service, _ = adopted(machine, tree)
-    (machine.dir / "public/order").write_text("the last one before the stop")
-    machine.run(adopt_service(service, "r1", "flat"))
-
-    assert machine.run(clear_flat(service, "flat")) == "public\n"
-
-    assert (machine.dir / "public/order").read_text() == "the last one before the stop"
-    assert not (machine.dir / "index.js").exists()
-
-
 def test_flat_files_that_are_going_are_not_gone_back_to(machine: Machine, tree: Path) -> None:
     service, _ = adopted(machine, tree)
     machine.run(adopt_service(service, "r1", "flat"))
