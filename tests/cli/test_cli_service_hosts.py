@@ -62,6 +62,7 @@ class Terminal:
                 **os.environ,  # uv is told there where packages come from
                 "QUORACY_HOME": str(self.shop.home.path),
                 "COLUMNS": "100",
+                "PYTHONFAULTHANDLER": "1",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -71,8 +72,10 @@ class Terminal:
         try:
             yield child
         finally:
-            child.kill()
-            child.communicate()
+            # One that hangs says where; pytest shows it when the test has failed.
+            if child.poll() is None:
+                child.send_signal(signal.SIGABRT)
+            sys.stdout.writelines(said for said in child.communicate() if said)
 
     def redeploy(self, *words: str) -> Said:
         return self.call(*REDEPLOY, *words)
