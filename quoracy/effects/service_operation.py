@@ -20,6 +20,7 @@ from quoracy.plan.plan import Group, Plan, Step
 from quoracy.plan.service_redeploy import RedeployRequest
 from quoracy.plan.service_refusals import forwarding_forbidden
 from quoracy.plan.service_steps import AwaitService
+from quoracy.redact import remember
 from quoracy.remote.pool import HostPool
 from quoracy.spec.service import Service
 
@@ -146,6 +147,13 @@ class ServiceWork:
     def approve(self, done: Group, left: tuple[Group, ...]) -> bool:  # noqa: ARG002
         """Nobody is asked between hosts."""
         return False
+
+
+def mask_environment(service: Service) -> None:
+    """Hooks and the service's own log, which failures quote, may show its environment."""
+    for value in service.environment.values():
+        if isinstance(value, str) and not value.isdigit():
+            remember(value)
 
 
 def settle_seconds(service: Service) -> int:

@@ -18,7 +18,11 @@ from quoracy.db.session import Database
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import LoadedService, load_code_service
 from quoracy.effects.service_gather import service_pool
-from quoracy.effects.service_operation import ServiceOperation, settle_seconds
+from quoracy.effects.service_operation import (
+    ServiceOperation,
+    mask_environment,
+    settle_seconds,
+)
 from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
 from quoracy.errors import UsageError
 from quoracy.facts.manifest import Difference, Manifest, difference
@@ -28,7 +32,6 @@ from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
 from quoracy.plan.service_switching import is_canary_due
-from quoracy.redact import remember
 
 VERIFY_S = 600.0
 
@@ -135,10 +138,7 @@ def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[
     """
     loaded = load_code_service(wanted.project, wanted.service)
     service = loaded.service
-    # Hooks and the service's own log may show its environment.
-    for value in service.environment.values():
-        if isinstance(value, str) and not value.isdigit():
-            remember(value)
+    mask_environment(service)
     with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
         pool.connect_ahead()  # while the code is read
         with read_code(loaded, no_build=wanted.no_build) as code:

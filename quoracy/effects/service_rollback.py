@@ -12,7 +12,11 @@ from quoracy.db.session import Database
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import load_code_service
 from quoracy.effects.service_gather import service_pool
-from quoracy.effects.service_operation import ServiceOperation, settle_seconds
+from quoracy.effects.service_operation import (
+    ServiceOperation,
+    mask_environment,
+    settle_seconds,
+)
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.home import Home
 from quoracy.plan.plan import Plan
@@ -88,6 +92,7 @@ def open_service_rollback(
         UsageError: The service is unknown or carries no code.
     """
     service = load_code_service(wanted.project, wanted.service).service
+    mask_environment(service)
     hosts = [host.name for host in service.hosts]
     with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
         yield ServiceRollback(

@@ -8,23 +8,24 @@ the next run goes on from what the hosts say.
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 # Signals belong to the process, so this does, too.
-_asked = threading.Event()
+# No Event: its lock is not reentrant, and a second Ctrl-C may come while the first one's handler sets it.
+_asked = False
 
 
 def stop_asked() -> bool:
     """Whether someone has asked for a stop between two groups."""
-    return _asked.is_set()
+    return _asked
 
 
 def ask_to_stop() -> None:
     """Stop before the next group."""
-    _asked.set()
+    global _asked
+    _asked = True
 
 
 @contextmanager
@@ -36,15 +37,16 @@ def stop_on_ctrl_c(tell: Callable[[str], None]) -> Iterator[None]:
     """
 
     def asked(signum: int, frame: FrameType | None) -> None:
-        if _asked.is_set():
+        if _asked:
             tell("interrupting: what is half done is put back; Ctrl-C again cuts that off, too")
             signal.default_int_handler(signum, frame)
         ask_to_stop()
         tell("stopping once what is under way is done; Ctrl-C again interrupts it at once")
 
+    global _asked
     before = signal.signal(signal.SIGINT, asked)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        _asked.clear()
+        _asked = False

@@ -17,3 +17,11 @@ def machine() -> Iterator[Machine]:
     root.chmod(0o755)
     yield Machine(root)
     shutil.rmtree(root)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    path = tmp_path / "code"
+    path.mkdir()
+    (path / "index.js").write_text("new")
+    return path

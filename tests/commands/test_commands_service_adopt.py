@@ -26,14 +26,6 @@ ExecStart=/usr/bin/node /opt/web/index.js
 FLAT = record_of(ReleaseFacts("flat", "", "", "", "", 0, "op", "flat directory"))
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    path = tmp_path / "code"
-    path.mkdir()
-    (path / "index.js").write_text("new")
-    return path
-
-
 def flat(machine: Machine) -> dict[str, str]:
     """A host as the original leaves it; what lies there."""
     for name, content in {

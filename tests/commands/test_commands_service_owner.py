@@ -18,14 +18,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run 
 OTHER = 4321  # no user's
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    path = tmp_path / "code"
-    path.mkdir()
-    (path / "index.js").write_text("new")
-    return path
-
-
 def note(machine: Machine) -> Path:
     return machine.root / "state/service:web/flat-owner"
 

@@ -15,14 +15,6 @@ from quoracy.commands.service_switch import switch_back, switch_release
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run as root")
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    path = tmp_path / "code"
-    path.mkdir()
-    (path / "index.js").write_text("new")
-    return path
-
-
 def put(machine: Machine, text: str, owner: str = USER, mode: int = 0o600) -> Path:
     """A file of variables, as its owner has it."""
     path = machine.dir / "shared/.env"

@@ -16,14 +16,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run 
 SOCKET = {"activation": "socket"}
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    path = tmp_path / "code"
-    path.mkdir()
-    (path / "index.js").write_text("new")
-    return path
-
-
 def test_a_switch_installs_the_unit_and_restarts_last(machine: Machine, tree: Path) -> None:
     stage(machine, web(), tree, "r1", "r2")
     machine.run(switch_release(web(), "r1"))

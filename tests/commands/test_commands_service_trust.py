@@ -18,14 +18,6 @@ from quoracy.commands.service_user import as_user
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run as root")
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    path = tmp_path / "code"
-    path.mkdir()
-    (path / "index.js").write_text("new")
-    return path
-
-
 PLANTED = {
     "a directory": "mkdir AT",
     "a link": "mkdir /opt/web/x; ln -s x AT",

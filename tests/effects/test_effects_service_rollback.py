@@ -8,11 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from controller import home_in
 
 from quoracy.db.models import Outcome
 from quoracy.db.operations import NewOperation, end_operation, start_operation
 from quoracy.db.session import Database, open_database
-from quoracy.effects.service_rollback import chosen_before
+from quoracy.effects.service_rollback import (
+    RollbackWanted,
+    chosen_before,
+    open_service_rollback,
+)
+from quoracy.redact import MASK, redact
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CHOSEN = {"h1": "abc", "h2": "abc"}
@@ -76,3 +82,16 @@ def test_nor_does_another_operation_or_none(db: Database) -> None:
     assert chosen_before(db, "service:web", ["h1", "h2"]) == {}
     begin(db, "service-redeploy")
     assert chosen_before(db, "service:web", ["h1", "h2"]) == {}
+
+
+def test_what_the_service_says_when_it_fails_does_not_show_its_environment(tmp_path: Path) -> None:
+    config = tmp_path / "deployments/web/service-config.yml"
+    config.parent.mkdir(parents=True)
+    (config.parent / "index.js").write_text("")
+    config.write_text(
+        "service_name: web\nservice_type: nodejs\napp_port: 3000\nlocal_app_path: .\n"
+        "container_env: {DB_PASSWORD: planted-in-web}\n"
+        "hosts: [{name: h1, address: 198.51.100.9}]\n"
+    )
+    with open_service_rollback(RollbackWanted("web", str(tmp_path)), home_in(tmp_path / "home")):
+        assert redact("DB_PASSWORD is planted-in-web") == f"DB_PASSWORD is {MASK}"
