@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from quoracy.aside import pause, require_uncut
 from quoracy.errors import StepFailed
 
 Log = Callable[[str], None]
@@ -88,6 +89,7 @@ def _relay(process: subprocess.Popen[bytes], said: _Said, deadline: float) -> bo
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while time.monotonic() < deadline:
+            require_uncut()
             ended = _has_ended(process.pid)
             if selector.select(0 if ended else _LOOK_S):
                 if not _pass_on(process.stdout, said):
@@ -110,7 +112,7 @@ def _ends(pid: int, deadline: float) -> bool:
     while not _has_ended(pid):
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_LOOK_S / 10)
+        pause(_LOOK_S / 10)
     return True
 
 

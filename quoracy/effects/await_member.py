@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from quoracy.aside import pause
 from quoracy.errors import RemoteError, StepFailed
 from quoracy.facts.etcd import MemberPoll
 from quoracy.spec.etcd import EtcdCluster
@@ -20,7 +21,7 @@ def await_member(
     poll: Poll,
     last_look: Poll,
     *,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = pause,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Poll the member until it is fit, or its start timeout is over.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import unquote
 
+from quoracy.aside import pause
 from quoracy.checks.service import (
     HTTP_PORT,
     NO_ANSWER,
@@ -49,7 +50,7 @@ def await_service(
     hold: Callable[[str], str] | None,
     stable_s: float = STABLE_S,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = pause,
 ) -> str:
     """Ask until the release is healthy, or the time for its first good answer is over.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class ServiceWork:
     def _tried(self) -> ServiceFacts:
         """The first look, and beside it, so that it takes no time, whether the gate can ask."""
         with ThreadPoolExecutor(1, "forwarding") as beside:
-            asked = beside.submit(self._forbidden)
+            asked = beside.submit(contextvars.copy_context().run, self._forbidden)
             facts = self._operation.fresh_facts()
             require(asked.result())
         return facts

@@ -24,7 +24,7 @@ from quoracy.effects.service_operation import (
     settle_seconds,
 )
 from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
-from quoracy.errors import UsageError
+from quoracy.errors import QuoracyError, UsageError
 from quoracy.facts.manifest import Difference, Manifest, difference
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.facts.service_state import parse_verified
@@ -32,6 +32,7 @@ from quoracy.home import Home
 from quoracy.plan.plan import Plan
 from quoracy.plan.service_redeploy import RedeployRequest, plan_service_redeploy
 from quoracy.plan.service_switching import is_canary_due
+from quoracy.remote.host import Host
 
 VERIFY_S = 600.0
 
@@ -117,16 +118,20 @@ class ServiceRedeploy(ServiceOperation):
                 next_step="leave --verify out, or build on the controller (redeploy.build_on)",
             )
         script = verify_release(self.service)
-        drifted = set()
-        for name, one in facts.heard.items():
-            if one.current:
-                host, shipped = self.pool[name], read_manifest(self.service, one.current)
-                found = host.run(script, what="verify the release", timeout=VERIFY_S).stdout
-                wanted = host.run(shipped, what="read the manifest", timeout=60.0).stdout
-                # A copy of a flat directory has none: what it was made of, nobody knows.
-                if wanted and parse_verified(found) != Manifest.parse(wanted.decode()):
-                    drifted.add(name)
-        return frozenset(drifted)
+        current = {name: one.current for name, one in facts.heard.items() if one.current}
+
+        def is_drifted(host: Host) -> bool:
+            shipped = read_manifest(self.service, current[host.name])
+            found = host.run(script, what="verify the release", timeout=VERIFY_S).stdout
+            wanted = host.run(shipped, what="read the manifest", timeout=60.0).stdout
+            # A copy of a flat directory has none: what it was made of, nobody knows.
+            return bool(wanted) and parse_verified(found) != Manifest.parse(wanted.decode())
+
+        answers = self.pool.each(is_drifted, current)
+        for answer in answers.values():
+            if isinstance(answer, QuoracyError):
+                raise answer
+        return frozenset(name for name, drifted in answers.items() if drifted)
 
 
 @contextmanager

@@ -35,13 +35,24 @@ def stop_on_ctrl_c(tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         tell: Says to the person at the keyboard what happens now.
     """
+    telling = False
+
+    def say(words: str) -> None:
+        # A second Ctrl-C may come in the middle of this, and streams are not written to twice at a time.
+        nonlocal telling
+        if not telling:
+            telling = True
+            try:
+                tell(words)
+            finally:
+                telling = False
 
     def asked(signum: int, frame: FrameType | None) -> None:
         if _asked:
-            tell("interrupting: what is half done is put back; Ctrl-C again cuts that off, too")
+            say("interrupting: what is half done is put back; Ctrl-C again cuts that off, too")
             signal.default_int_handler(signum, frame)
         ask_to_stop()
-        tell("stopping once what is under way is done; Ctrl-C again interrupts it at once")
+        say("stopping once what is under way is done; Ctrl-C again interrupts it at once")
 
     global _asked
     before = signal.signal(signal.SIGINT, asked)

@@ -6,13 +6,13 @@ shown, or the operation stops and says what changed (law 3).
 
 from __future__ import annotations
 
-import contextvars
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from quoracy.aside import Abandoned, aside, require_uncut, side_by_side
 from quoracy.errors import (
     LeaseHeld,
     PlanChanged,
@@ -64,11 +64,11 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
         RollbackFailed: Putting back failed as well.
     """
     # Looked at under the lease: what the backup must hold, and who takes it, may have moved on.
-    now = work.look()
+    now = aside(work.look)
     _require_same(plan.groups, now)
     journal.plan(now)
     for step in now.before:
-        journal.step(step, work.apply)
+        aside(partial(journal.step, step, work.apply))
     course = _Course(work, journal, plan.undoes)
     try:
         _take_groups(now, course)
@@ -103,7 +103,7 @@ def _take_groups(now: Plan, course: _Course) -> None:
         group, rest = groups[0], groups[1:]
         try:
             work.enter(group, lambda group=group: _run(group, course))  # type: ignore[misc]
-        except (LeaseHeld, RolledBack, RollbackFailed):
+        except (LeaseHeld, RolledBack, RollbackFailed, Abandoned):
             raise
         except BaseException as error:
             if course.undoes == "all" and course.done:
@@ -122,7 +122,7 @@ def _kept_words(kept: list[str], plan: Plan) -> str:
 
 def _what_is_left(shown: tuple[Group, ...], work: Work) -> tuple[Group, ...]:
     """The groups that are still to be applied, as a new look finds them."""
-    found = work.look()
+    found = aside(work.look)
     _require_same(shown, found)
     return found.groups
 
@@ -142,7 +142,7 @@ def _run(group: Group, course: _Course) -> None:
     """The steps of one group, and in a roll, putting back what they did when one fails."""
     work, journal, undoes = course.work, course.journal, course.undoes
     # Entering may have taken long: the Prefect API can be away.
-    work.gate(group)
+    aside(partial(work.gate, group))
     acted: list[Step] = course.done if undoes == "all" else []
     one_at_a_time = threading.Lock()
 
@@ -165,8 +165,8 @@ def _run(group: Group, course: _Course) -> None:
 
     try:
         _take_steps(group, take)
-    except LeaseHeld:
-        raise  # somebody else acts here now: putting back would fight with them
+    except (LeaseHeld, Abandoned):
+        raise  # somebody else acts here, or this one still does: putting back would fight with them
     except BaseException as error:  # also when interrupted: the member must come back
         if undoes == "group":
             put_back(acted, group, journal, work.apply, error)
@@ -176,47 +176,21 @@ def _run(group: Group, course: _Course) -> None:
 
 
 def _take_steps(group: Group, take: Callable[[Step], None]) -> None:
-    if group.parallel:
-        _side_by_side(group.steps, take)
-        return
+    """Take the steps in order; in a parallel group each host's, side by side.
+
+    The first error wins, but for LeaseHeld.
+    """
+    orders: dict[str, list[Step]] = {}
     for step in group.steps:
-        take(step)
+        orders.setdefault(step.host if group.parallel else "", []).append(step)
 
+    def take_all(steps: list[Step]) -> None:
+        for step in steps:
+            require_uncut()
+            take(step)
 
-def _side_by_side(steps: Iterable[Step], take: Callable[[Step], None]) -> None:
-    """Steps of different hosts side by side, of one host in order; the first error wins, but for LeaseHeld."""
-    by_host: dict[str, list[Step]] = {}
-    for step in steps:
-        by_host.setdefault(step.host, []).append(step)
-
-    interrupted = threading.Event()
-    turns = {host: threading.Lock() for host in by_host}
-
-    def take_all(host: str) -> None:
-        for step in by_host[host]:
-            with turns[host]:
-                if interrupted.is_set():
-                    return
-                take(step)
-
-    with ThreadPoolExecutor(HOSTS_AT_ONCE, "step") as threads:
-        try:
-            # Each call sees the caller's context: the run that it belongs to lives there.
-            calls = [
-                threads.submit(contextvars.copy_context().run, take_all, host) for host in by_host
-            ]
-            # Woken every second: a signal that arrives just before a wait begins does not end it.
-            while wait(calls, timeout=1.0).not_done:
-                pass
-        except BaseException:
-            # What is under way ends, and nothing more begins, before anything is put back. Not left to
-            # the executor: it does not know a thread in whose start it was interrupted.
-            interrupted.set()
-            for turn in turns.values():
-                with turn:
-                    pass
-            raise
-    errors = [error for call in calls if (error := call.exception()) is not None]
+    ended = side_by_side([partial(take_all, steps) for steps in orders.values()], HOSTS_AT_ONCE)
+    errors = [one.error for one in ended if one.error is not None]
     # Whoever else acts here now must not be fought with by putting back, whatever failed beside.
     for error in sorted(errors, key=lambda error: not isinstance(error, LeaseHeld)):
         raise error

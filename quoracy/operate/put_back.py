@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from quoracy.aside import aside
 from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack
 from quoracy.operate.journal import Journal
 from quoracy.plan.plan import Group, Step
@@ -36,7 +38,7 @@ def put_back(
         if step.host in failures:
             continue
         try:
-            journal.undo(step, group.title, apply)
+            aside(partial(journal.undo, step, group.title, apply))
         except LeaseHeld as held:
             raise _taken_over(held, error, group) from error
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
@@ -74,10 +76,13 @@ def _taken_over(held: LeaseHeld, error: BaseException, group: Group) -> LeaseHel
 
 
 def _said(error: BaseException, group: Group) -> tuple[str, str]:
-    """What happened and where, of an error of ours or of an interruption."""
+    """What happened and where, of an error of ours, a defect or an interruption."""
     if isinstance(error, QuoracyError):
         return error.what, error.where
-    return f"interrupted by {type(error).__name__}", group.title
+    if isinstance(error, Exception):
+        return f"{type(error).__name__}: {error}", group.title
+    by_key = isinstance(error, KeyboardInterrupt)
+    return "interrupted by Ctrl-C" if by_key else "cancelled", group.title
 
 
 def not_put_back(error: BaseException, group: Group) -> RollbackFailed:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
+from quoracy.aside import LOOK_S, require_uncut
 from quoracy.errors import CommandTimeout, HostUnreachable
 from quoracy.remote.channel import Channel
 from quoracy.remote.host import Result
@@ -151,6 +153,7 @@ class Exchange:
                 self._channel.shutdown_write()
 
     def _write(self, piece: bytes) -> bool:
+        require_uncut()
         self._channel.settimeout(self._remaining())
         try:
             self._channel.sendall(piece)
@@ -182,8 +185,8 @@ class Exchange:
                 yield stdout, stderr
             elif ended:
                 return
-            elif not wake.wait(self._remaining()):
-                raise DeadlinePassed
+            else:
+                self._wait(wake)
 
     def result(self) -> Result:
         """Return all of standard output and standard error once the command is over."""
@@ -196,7 +199,7 @@ class Exchange:
     def result_while_feeding(self, chunks: Iterable[bytes]) -> Result:
         """Feed the chunks while another thread reads, so that neither side waits for the other."""
         with ThreadPoolExecutor(1, "drain") as thread:
-            result = thread.submit(self.result)
+            result = thread.submit(contextvars.copy_context().run, self.result)
             try:
                 self.feed(chunks)
             except BaseException:
@@ -210,9 +213,12 @@ class Exchange:
         Raises:
             DeadlinePassed: The command did not end in time.
         """
-        if not self._channel.status_event.wait(self._remaining()):
-            raise DeadlinePassed
+        self._wait(self._channel.status_event)
         return self._channel.exit_status
+
+    def _wait(self, news: threading.Event) -> None:
+        while not news.wait(min(self._remaining(), LOOK_S)):
+            require_uncut()
 
     def _remaining(self) -> float:
         remaining = self._deadline - time.monotonic()

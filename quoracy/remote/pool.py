@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from quoracy.aside import side_by_side
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.remote.host import Host
 from quoracy.spec.host import SshTarget
@@ -117,14 +117,8 @@ class HostPool:
             except QuoracyError as error:
                 return error
 
-        with ThreadPoolExecutor(HOSTS_AT_ONCE, "host") as threads:
-            # Each call sees the caller's context: the run that its log lines belong to lives there.
-            calls = [threads.submit(contextvars.copy_context().run, ask, name) for name in chosen]
-            try:
-                return {name: call.result() for name, call in zip(chosen, calls, strict=True)}
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
+        ended = side_by_side([partial(ask, name) for name in chosen], HOSTS_AT_ONCE)
+        return {name: one.result() for name, one in zip(chosen, ended, strict=True)}
 
     def close(self) -> None:
         """Close all connections; a host that is used again is connected again."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import paramiko
 from fabric import Config, Connection
 from paramiko.pkey import UnknownKeyType
 
+from quoracy.aside import pause
 from quoracy.errors import HostUnreachable, QuoracyError, RemoteError, UsageError
 from quoracy.remote import http
 from quoracy.remote.exchange import Exchange, started
@@ -180,7 +180,7 @@ class SshHost(ShellHost):
                 if not connection.is_connected:
                     connection.client.close()
             # sshd drops connections at random when many log in at once (MaxStartups): spread them out.
-            time.sleep(attempt * random.uniform(0.2, 0.6))  # noqa: S311 - not for secrets
+            pause(attempt * random.uniform(0.2, 0.6))  # noqa: S311 - not for secrets
         raise AssertionError("the last attempt returns or raises")
 
     def _prepared(self) -> Any:

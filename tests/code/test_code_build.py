@@ -15,6 +15,7 @@ import pytest
 from code_services import needs, service, tree
 from controller import caches
 
+from quoracy.aside import aside
 from quoracy.code.build import (
     build_on_controller,
     check_build,
@@ -24,6 +25,7 @@ from quoracy.code.build import (
 )
 from quoracy.code.outputs import public_directory
 from quoracy.code.scan import scan
+from quoracy.code.shown import Runner
 from quoracy.errors import QuoracyError, StepFailed, UsageError
 from quoracy.spec.service import Service
 
@@ -230,6 +232,24 @@ def test_ctrl_c_kills_the_build(tmp_path: Path) -> None:
         run.send_signal(signal.SIGINT)
         assert run.wait() != 0
     assert ended(pid)
+
+
+def test_a_step_that_is_cut_off_kills_its_build() -> None:
+    pids: list[int] = []
+
+    def interrupt(line: str) -> None:
+        pids.append(int(line))
+        signal.raise_signal(signal.SIGINT)
+
+    runner = Runner(interrupt, 600)
+    script = ("sh", "-c", "sleep 600 & echo $!; wait")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            aside(lambda: runner.run(script, "it", Path("/"), {"PATH": "/usr/bin:/bin"}))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended(*pids)
 
 
 def test_output_comes_in_the_calling_thread(tmp_path: Path) -> None:

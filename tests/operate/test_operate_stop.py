@@ -6,11 +6,12 @@ import os
 import queue
 import signal
 import threading
-import time
+from collections.abc import Callable
 
 import pytest
 from operate.made_up import Do, Fake, member, plan_of, run
 
+from quoracy.aside import Abandoned, pause
 from quoracy.db.session import Database
 from quoracy.errors import (
     NotApproved,
@@ -39,39 +40,77 @@ def test_what_is_not_approved_is_left_as_it_was(db: Database) -> None:
     assert work.acts == ["gate a", "a stop", "a switch", "a wait"]
 
 
+class Keyboard:
+    """Presses Ctrl-C while steps are under way; each is answered before the next: two at once would be one."""
+
+    def __init__(self, work: Fake) -> None:
+        self.answers: list[str] = []
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._work, self._applied = work, work.apply
+        self._at: dict[str, tuple[int, Callable[[], object]]] = {}
+        work.apply = self._apply  # type: ignore[method-assign]
+
+    def press(self, name: str, *, times: int, then: Callable[[], object] = lambda: None) -> None:
+        """At the step of that name, which goes on with `then`."""
+        self._at[name] = (times, then)
+
+    def _apply(self, step: Step) -> str:
+        told = self._applied(step)
+        times, then = self._at.pop(step.name, (0, lambda: None))
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            self.answers.append(self._said.get(timeout=30))
+        then()
+        return told
+
+    def deploy(self, db: Database) -> None:
+        with stop_on_ctrl_c(self._said.put):
+            run(db, self._work)
+
+
+def wait_for_an_answer() -> None:
+    pause(60)
+
+
 def test_ctrl_c_once_finishes_the_member_and_stops(db: Database) -> None:
-    said: list[str] = []
     work = Fake(plan_of(member("a"), member("b"), member("c")))
-    interrupts(work, "stop", times=1)
-    with stop_on_ctrl_c(said.append), pytest.raises(Stopped, match="left as they were: b, c"):
-        run(db, work)
+    keyboard = Keyboard(work)
+    keyboard.press("stop", times=1)
+    with pytest.raises(Stopped, match="left as they were: b, c"):
+        keyboard.deploy(db)
     assert work.acts == ["gate a", "a stop", "a switch", "a wait"]
-    assert len(said) == 1
+    assert len(keyboard.answers) == 1
     assert not stop_asked()
 
 
-def test_ctrl_c_twice_puts_the_member_back(db: Database) -> None:
-    said: list[str] = []
+def test_ctrl_c_twice_cuts_the_step_off_and_puts_the_member_back(db: Database) -> None:
     work = Fake(plan_of(member("a"), member("b")))
-    interrupts(work, "switch", times=2)
-    with stop_on_ctrl_c(said.append), pytest.raises(RolledBack, match="interrupted by Keyboard"):
-        run(db, work)
+    keyboard = Keyboard(work)
+    keyboard.press("switch", times=2, then=wait_for_an_answer)
+    with pytest.raises(RolledBack, match="interrupted by Ctrl-C"):
+        keyboard.deploy(db)
     assert work.acts == ["gate a", "a stop", "a switch", "a switch-back", "a start"]
-    assert len(said) == 2
+    assert len(keyboard.answers) == 2
 
 
-def interrupts(work: Fake, name: str, *, times: int) -> None:
-    """Press Ctrl-C while the step of that name is under way."""
-    applied = work.apply
+def test_ctrl_c_a_third_time_cuts_the_putting_back_off(db: Database) -> None:
+    work = Fake(plan_of(member("a"), member("b")))
+    keyboard = Keyboard(work)
+    keyboard.press("switch", times=2, then=wait_for_an_answer)
+    keyboard.press("switch-back", times=1, then=wait_for_an_answer)
+    with pytest.raises(KeyboardInterrupt):
+        keyboard.deploy(db)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back"]
 
-    def apply(step: Step) -> str:
-        told = applied(step)
-        if step.name == name:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-        return told
 
-    work.apply = apply  # type: ignore[method-assign]
+def test_beside_a_step_that_has_not_ended_nothing_is_put_back(db: Database) -> None:
+    work = Fake(plan_of(member("a"), member("b")))
+    keyboard, ends = Keyboard(work), threading.Event()
+    keyboard.press("switch", times=3, then=lambda: ends.wait(60))
+    with pytest.raises(Abandoned):
+        keyboard.deploy(db)
+    ends.set()
+    assert work.acts == ["gate a", "a stop", "a switch"]
 
 
 def test_a_stop_that_was_asked_for_before_changes_nothing(db: Database) -> None:
@@ -90,23 +129,10 @@ def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_put
     names = ("one", "two", "three", "four")
     steps = tuple(Do(host, name, f"-{name}") for host in ("a", "b", "c") for name in names)
     work = Fake(plan_of(Group("all", "", steps, parallel=True), undoes="all"))
-    applied, pressed = work.apply, threading.Event()
-    said: queue.Queue[str] = queue.Queue()
-
-    def apply(step: Step) -> str:
-        told = applied(step)
-        if step.name == "one" and not pressed.is_set():
-            pressed.set()
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                said.get(timeout=30)  # the handler has run: two signals at once would be one
-        elif not step.name.startswith("-"):
-            time.sleep(0.05)
-        return told
-
-    work.apply = apply  # type: ignore[method-assign]
-    with stop_on_ctrl_c(said.put), pytest.raises(RolledBack, match="interrupted by Keyboard"):
-        run(db, work)
+    keyboard = Keyboard(work)
+    keyboard.press("one", times=2)
+    with pytest.raises(RolledBack, match="interrupted by Ctrl-C"):
+        keyboard.deploy(db)
     undone = [act.partition(" ")[2].startswith("-") for act in work.acts[1:]]
     assert undone == sorted(undone)
     assert undone.count(True) == undone.count(False) < len(steps)
