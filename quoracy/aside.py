@@ -58,7 +58,7 @@ def side_by_side(calls: Sequence[Callable[[], T]], at_once: int) -> list[Ended[T
     """Carry out calls, each in the caller's context, some of them at a time.
 
     When the waiting is interrupted no further call begins, those under way are cut off, and the
-    interruption is raised once they have ended.
+    interruption is raised once they have ended. The process does not end before they have.
 
     Raises:
         Abandoned: Interrupted again before that.
@@ -69,8 +69,9 @@ def side_by_side(calls: Sequence[Callable[[], T]], at_once: int) -> list[Ended[T
         _thread.start_new_thread(work.start, (min(at_once, len(calls)),))
         work.wait(len(calls))
     except BaseException:
+        work.mark.cut = True  # before anything else can be interrupted
         try:
-            work.cut_off()
+            work.wait_for_the_begun()
         except BaseException as again:
             raise Abandoned("interrupted again before what was under way had ended") from again
         raise
@@ -95,6 +96,7 @@ def pause(seconds: float) -> None:
         CutOff: Whoever waits for this work was interrupted.
     """
     end = time.monotonic() + seconds
+    require_uncut()
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, LOOK_S))
         require_uncut()
@@ -119,11 +121,12 @@ class _Work(Generic[T]):
 
     Attributes:
         ended: How calls have ended, by their place.
+        mark: Whether they are cut off.
     """
 
     def __init__(self, calls: Sequence[Callable[[], T]]) -> None:
         self.ended: dict[int, Ended[T]] = {}
-        self._mark = _Mark()
+        self.mark = _Mark()
         self._left: SimpleQueue[tuple[int, contextvars.Context, Callable[[], T]]] = SimpleQueue()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._count = len(calls)
@@ -132,8 +135,11 @@ class _Work(Generic[T]):
 
     def start(self, threads: int) -> None:
         """Carry the calls out in so many threads."""
-        for _ in range(threads):
-            threading.Thread(target=self._carry_on, name="aside", daemon=True).start()
+        try:
+            for _ in range(threads):
+                threading.Thread(target=self._carry_on, name="aside", daemon=False).start()
+        except RuntimeError:  # no more threads can be had: this one and those that there are do it
+            self._carry_on()
 
     def _carry_on(self) -> None:
         while True:
@@ -145,8 +151,9 @@ class _Work(Generic[T]):
             self._bell.put(None)
 
     def _call(self, call: Callable[[], T]) -> Ended[T]:
-        _mark.set(self._mark)
+        _mark.set(self.mark)
         try:
+            require_uncut()
             return Ended(call())
         except BaseException as error:  # noqa: BLE001  raised again where it is waited for
             return Ended(error=error)
@@ -159,9 +166,8 @@ class _Work(Generic[T]):
             except Empty:
                 continue
 
-    def cut_off(self) -> None:
+    def wait_for_the_begun(self) -> None:
         """Let no further call begin, and return when those that have begun have ended."""
-        self._mark.cut = True
         begun = self._count
         while True:
             try:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from quoracy.aside import LOOK_S, pause
+
 PART_SUFFIX = ".part"
 
 
@@ -73,10 +75,20 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`; waits for its holder, whose death releases it (flock(2))."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _taken(descriptor):
+            pause(LOOK_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Whether the lock was free; it is held from now on."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -87,10 +99,8 @@ def remove_leftovers(folder: Path) -> None:
         except FileNotFoundError:  # its writer finished, or another process removed it
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-        except BlockingIOError:
-            continue
+            if _taken(descriptor):
+                path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 

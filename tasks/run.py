@@ -21,6 +21,7 @@ from prefect.states import Completed, Failed
 
 from blocks.secret import load_secret
 from quoracy import errors
+from quoracy.aside import CutOff
 from quoracy.db.holder import user_name
 from quoracy.errors import QuoracyError, Stopped
 from quoracy.operate.run import ENDINGS, Asked, Report
@@ -78,6 +79,9 @@ def in_run(
         except Exception as error:  # noqa: BLE001  a defect: raised again below
             raised.append(error)
             return _defect(error)
+        except CutOff as error:
+            raised.append(error)
+            return Failed(name="CutOff", message="cut off")
         except BaseException as error:  # a cancellation
             raised.append(error)
             raise

@@ -107,6 +107,20 @@ def test_what_is_part_of_work_that_was_cut_off_is_cut_off_as_well() -> None:
     assert said == ["CutOff", "CutOff"]
 
 
+def test_work_that_was_cut_off_begins_no_part_of_it_any_more() -> None:
+    begun: list[int] = []
+
+    def part(place: int) -> None:
+        begun.append(place)
+        if place == 1:
+            press()
+        pause(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        aside(lambda: side_by_side([partial(part, place) for place in range(6)], 2))
+    assert sorted(begun) == [0, 1]
+
+
 def test_interrupted_again_it_says_that_work_may_still_go_on() -> None:
     ends = threading.Event()
 

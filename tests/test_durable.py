@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quoracy.aside import aside
 from quoracy.durable import locked, make_directory, remove_leftovers, staged_file, write_file
 
 
@@ -89,3 +90,17 @@ def test_lock_is_held_and_given_back(tmp_path: Path) -> None:
     with locked(tmp_path / "lock"):
         assert subprocess.run(argv, check=False).returncode == 3
     assert subprocess.run(argv, check=False).returncode == 0
+
+
+def test_who_waits_for_a_lock_can_be_interrupted(tmp_path: Path) -> None:
+    def take() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        with locked(tmp_path / "lock"):
+            pytest.fail("the lock is held")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with locked(tmp_path / "lock"), pytest.raises(KeyboardInterrupt):
+            aside(take)
+    finally:
+        signal.signal(signal.SIGINT, before)

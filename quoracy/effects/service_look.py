@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from quoracy.commands.service import service_journal
 from quoracy.effects.project import LoadedService
 from quoracy.effects.service_gather import gather_service, service_pool
-from quoracy.errors import QuoracyError, UsageError
+from quoracy.errors import UsageError
 from quoracy.facts.host import HostSilent
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.home import Home
@@ -40,11 +40,9 @@ def service_logs(
         )
     script = service_journal(loaded.service, lines)
     with service_pool(loaded.service, home) as pool:
-        answers = pool.each(
+        answers = pool.all(
             lambda each: each.run(script, what="read the journal").stdout, [host] if host else names
         )
     for name, told in answers.items():
-        if isinstance(told, QuoracyError):
-            raise told
         for line in told.decode("utf-8", "replace").splitlines():
             yield name, line

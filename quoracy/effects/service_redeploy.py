@@ -24,7 +24,7 @@ from quoracy.effects.service_operation import (
     settle_seconds,
 )
 from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
-from quoracy.errors import QuoracyError, UsageError
+from quoracy.errors import UsageError
 from quoracy.facts.manifest import Difference, Manifest, difference
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.facts.service_state import parse_verified
@@ -127,10 +127,7 @@ class ServiceRedeploy(ServiceOperation):
             # A copy of a flat directory has none: what it was made of, nobody knows.
             return bool(wanted) and parse_verified(found) != Manifest.parse(wanted.decode())
 
-        answers = self.pool.each(is_drifted, current)
-        for answer in answers.values():
-            if isinstance(answer, QuoracyError):
-                raise answer
+        answers = self.pool.all(is_drifted, current)
         return frozenset(name for name, drifted in answers.items() if drifted)
 
 

@@ -16,6 +16,11 @@ from types import FrameType
 # No Event: its lock is not reentrant, and a second Ctrl-C may come while the first one's handler sets it.
 _asked = False
 
+_INTERRUPTED = "interrupting: what is half done is put back; Ctrl-C again cuts that off, too"
+_CUT_OFF = (
+    "cut off: what is half done stays so; run the same command again, which goes on from there"
+)
+
 
 def stop_asked() -> bool:
     """Whether someone has asked for a stop between two groups."""
@@ -35,7 +40,8 @@ def stop_on_ctrl_c(tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         tell: Says to the person at the keyboard what happens now.
     """
-    telling = False
+    global _asked
+    telling = interrupted = False
 
     def say(words: str) -> None:
         # A second Ctrl-C may come in the middle of this, and streams are not written to twice at a time.
@@ -48,13 +54,15 @@ def stop_on_ctrl_c(tell: Callable[[str], None]) -> Iterator[None]:
                 telling = False
 
     def asked(signum: int, frame: FrameType | None) -> None:
-        if _asked:
-            say("interrupting: what is half done is put back; Ctrl-C again cuts that off, too")
-            signal.default_int_handler(signum, frame)
-        ask_to_stop()
-        say("stopping once what is under way is done; Ctrl-C again interrupts it at once")
+        nonlocal interrupted
+        if not _asked:
+            ask_to_stop()
+            say("stopping once what is under way is done; Ctrl-C again interrupts it at once")
+            return
+        again, interrupted = interrupted, True
+        say(_CUT_OFF if again else _INTERRUPTED)
+        signal.default_int_handler(signum, frame)
 
-    global _asked
     before = signal.signal(signal.SIGINT, asked)
     try:
         yield

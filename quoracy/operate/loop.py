@@ -66,7 +66,7 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     # Looked at under the lease: what the backup must hold, and who takes it, may have moved on.
     now = aside(work.look)
     _require_same(plan.groups, now)
-    journal.plan(now)
+    aside(partial(journal.plan, now))
     for step in now.before:
         aside(partial(journal.step, step, work.apply))
     course = _Course(work, journal, plan.undoes)

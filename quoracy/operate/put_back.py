@@ -43,7 +43,7 @@ def put_back(
             raise _taken_over(held, error, group) from error
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
             failures[step.host] = f"{step.title}: {failure}"
-    journal.catch_up()
+    aside(journal.catch_up)
     what, where = _said(error, group)
     # What the hosts said stands below: the first line alone is what lists show.
     what, more = _first_line(what)

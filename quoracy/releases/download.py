@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import IO
 
+from quoracy.aside import require_uncut
 from quoracy.errors import ReleaseError, UsageError
 
 TIMEOUT_SECONDS = 30.0
@@ -66,6 +67,7 @@ def _whole_body(answer: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     """Yield the chunks; `http.client` tells of a body cut short only when it is read at once."""
     promised, received = answer.length, 0
     while chunk := answer.read(_CHUNK_BYTES):
+        require_uncut()
         received += len(chunk)
         yield chunk
     if promised is not None and received != promised:

@@ -16,7 +16,10 @@ from quoracy.remote.host import Result
 from quoracy.remote.script import KILLED_BY_SIGNAL
 
 WRITE_BYTES = 64 * 1024
-"""paramiko's `sendall` copies the rest of its argument for every packet: 50 MB at once took 29-59 s."""
+"""The rest of a piece is copied for every packet: 50 MB at once took 29-59 s."""
+
+REPLY_S = 30.0
+"""Seconds within which sshd must have started a command: a host that swaps may answer to nothing but TCP."""
 
 READ_BYTES = 1024 * 1024
 """Reading removes from the front of a buffer of up to the window (2 MiB), so few large reads are cheaper."""
@@ -84,13 +87,17 @@ def started(
 
 
 def _execute(channel: Channel, line: str, limit: float) -> None:
-    """Start the command; paramiko waits for the reply without a timeout of its own."""
+    """Start the command; paramiko waits for the reply without a timeout of its own.
+
+    sshd replies as soon as it has forked.
+    """
 
     def give_up() -> None:
-        channel.close()
+        with suppress(EOFError):  # as in `_write`
+            channel.close()
         channel.event.set()
 
-    watchdog = threading.Timer(limit, give_up)
+    watchdog = threading.Timer(min(limit, REPLY_S), give_up)
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -153,16 +160,17 @@ class Exchange:
                 self._channel.shutdown_write()
 
     def _write(self, piece: bytes) -> bool:
-        require_uncut()
-        self._channel.settimeout(self._remaining())
-        try:
-            self._channel.sendall(piece)
-        except TimeoutError as error:
-            raise DeadlinePassed from error
-        except (OSError, EOFError):
-            # "Socket is closed": the command is over, or the connection is; which of them, the exit
-            # code tells. paramiko's packetizer raises EOFError once the transport is closed.
-            return False
+        while piece:
+            require_uncut()
+            self._channel.settimeout(min(self._remaining(), LOOK_S))
+            try:
+                piece = piece[self._channel.send(piece) :]
+            except TimeoutError:
+                continue  # nothing was sent: the command does not read
+            except (OSError, EOFError):
+                # "Socket is closed": the command is over, or the connection is; which of them, the exit
+                # code tells. paramiko's packetizer raises EOFError once the transport is closed.
+                return False
         return True
 
     def output(self) -> Iterator[tuple[bytes, bytes]]:
@@ -177,6 +185,7 @@ class Exchange:
         channel.in_buffer.set_event(wake)
         channel.in_stderr_buffer.set_event(wake)
         while True:
+            require_uncut()
             wake.reset()
             ended = channel.closed or channel.eof_received
             stdout = channel.recv(READ_BYTES) if channel.recv_ready() else b""

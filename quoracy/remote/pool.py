@@ -120,6 +120,21 @@ class HostPool:
         ended = side_by_side([partial(ask, name) for name in chosen], HOSTS_AT_ONCE)
         return {name: one.result() for name, one in zip(chosen, ended, strict=True)}
 
+    def all(
+        self, function: Callable[[Host], T], names: Iterable[str] | None = None
+    ) -> dict[str, T]:
+        """Call a function for every host, as `each` does, and return what all of them answered.
+
+        Raises:
+            QuoracyError: The first one, when the calls have ended.
+        """
+        answers: dict[str, T] = {}
+        for name, answer in self.each(function, names).items():
+            if isinstance(answer, QuoracyError):
+                raise answer
+            answers[name] = answer
+        return answers
+
     def close(self) -> None:
         """Close all connections; a host that is used again is connected again."""
         for thread in self._ahead:

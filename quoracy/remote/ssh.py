@@ -10,7 +10,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import paramiko
 from fabric import Config, Connection
 from paramiko.pkey import UnknownKeyType
 
-from quoracy.aside import pause
+from quoracy.aside import pause, require_uncut
 from quoracy.errors import HostUnreachable, QuoracyError, RemoteError, UsageError
 from quoracy.remote import http
 from quoracy.remote.exchange import Exchange, started
@@ -128,6 +128,7 @@ class SshHost(ShellHost):
 
     @contextmanager
     def _exchange(self, line: str, what: str, timeout: float) -> Iterator[Exchange]:
+        require_uncut()  # a script that waits for its input starts before the first byte of it
         limit = whole_seconds(timeout) + GRACE_SECONDS
         with (
             self._channel(what, timeout) as channel,
@@ -150,7 +151,10 @@ class SshHost(ShellHost):
             try:
                 yield channel
             finally:
-                channel.close()
+                with suppress(
+                    EOFError
+                ):  # paramiko's packetizer raises it once the transport is closed
+                    channel.close()
         finally:
             self._slots.release()
 

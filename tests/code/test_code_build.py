@@ -239,7 +239,7 @@ def test_a_step_that_is_cut_off_kills_its_build() -> None:
 
     def interrupt(line: str) -> None:
         pids.append(int(line))
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
     runner = Runner(interrupt, 600)
     script = ("sh", "-c", "sleep 600 & echo $!; wait")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 from loopback_sshd import Sshd
 
-from quoracy.aside import aside
+from quoracy.aside import CutOff, aside, pause
 from quoracy.remote.ssh import SshHost
 
 TIMES = 200
@@ -44,10 +47,49 @@ def test_two_hundred_interruptions_leave_a_connection_that_serves(sshd: Sshd) ->
     host.close()
 
 
+def send_without_end(host: SshHost) -> None:
+    """The command reads nothing: the channel's window is soon full."""
+    host.send("sleep 600", itertools.repeat(bytes(65536)), what="send", timeout=700.0)
+
+
+def receive_without_end(host: SshHost) -> None:
+    """There is always something to read, and never time to wait."""
+    for _ in host.receive("exec cat /dev/zero", what="receive", timeout=700.0):
+        time.sleep(0.05)
+
+
 @pytest.mark.usefixtures("alarms")
-def test_what_waits_for_a_long_command_is_cut_off(sshd: Sshd) -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda host: host.run("sleep 600", what="sleep", timeout=700.0),
+        send_without_end,
+        receive_without_end,
+    ],
+    ids=["waiting", "sending", "receiving"],
+)
+def test_what_takes_long_is_cut_off(sshd: Sshd, use: Callable[[SshHost], object]) -> None:
     host = SshHost(sshd.target())
     signal.setitimer(signal.ITIMER_REAL, 1.0)
     with pytest.raises(KeyboardInterrupt):
-        aside(lambda: host.run("sleep 600", what="sleep", timeout=700.0))
+        aside(partial(use, host))
+    assert host.run("true", what="ask").exit_code == 0
     host.close()
+
+
+@pytest.mark.usefixtures("alarms")
+def test_after_it_was_cut_off_work_begins_nothing_on_a_host(sshd: Sshd, tmp_path: Path) -> None:
+    host = SshHost(sshd.target())
+    host.open()
+
+    def work() -> None:
+        with pytest.raises(CutOff):
+            pause(60)
+        host.send(f"touch {tmp_path}/begun; cat", [b"x"], what="begin")
+
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        aside(work)
+    host.run("sleep 0.5", what="let what has begun go on")
+    host.close()
+    assert not (tmp_path / "begun").exists()

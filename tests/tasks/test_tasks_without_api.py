@@ -18,6 +18,7 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Suspended
 
+from quoracy.aside import CutOff
 from quoracy.errors import RolledBack, Stopped
 from quoracy.plan.plan import Group, Plan
 from tasks.run import enter_group, in_run, publish_plan
@@ -116,9 +117,14 @@ def test_a_cancellation_in_a_step_reaches_the_loop_as_it_is() -> None:
     def cancelled() -> str:
         raise TerminationSignal(signal=15)
 
+    def cut_off() -> str:
+        raise CutOff
+
     def body() -> None:
         with pytest.raises(TerminationSignal):
             step(cancelled)
+        with pytest.raises(CutOff):
+            step(cut_off)
         # Putting back begins after it.
         assert step(lambda: "start") == "start"
 
