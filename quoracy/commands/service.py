@@ -201,10 +201,13 @@ listed=$(for each in releases/*/.quoracy/complete; do
     tried=1
     for mark in healthy proven; do [ ! -e "releases/$id/.quoracy/$mark" ] || tried=0; done
     [ "$id" != flat ] || tried=0
-    echo "$tried ${{created%%[!0-9]*}} $id"
-done | sort -k 1,1n -k 2,2rn)
+    # Of two made in the same second.
+    after=1
+    case releases/$id in "$current"|"$previous") after=0 ;; esac
+    echo "$tried ${{created%%[!0-9]*}} $after $id"
+done | sort -k 1,1n -k 2,2rn -k 3,3n)
 count=0 needed=' '
-while read -r tried created id; do
+while read -r tried created after id; do
     [ -n "$id" ] || continue
     count=$((count + 1))
     kept=no

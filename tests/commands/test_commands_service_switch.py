@@ -272,3 +272,15 @@ def test_releases_that_were_healthy_are_kept_before_those_that_never_were(
         "good-2",
         "bad-3",
     }
+
+
+def test_of_two_made_in_the_same_second_the_previous_one_is_kept(
+    machine: Machine, tree: Path
+) -> None:
+    service = web()
+    stage(machine, service, tree, "r1")
+    machine.stamp -= 1
+    stage(machine, service, tree, "r2", "r3")
+    machine.run(switch_release(service, "r2"))
+    machine.run(switch_release(service, "r3"))
+    assert machine.run(prune_releases(service, 2)) == "releases/r1\n"
