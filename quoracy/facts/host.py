@@ -32,6 +32,7 @@ class HostFacts:
         listening: TCP ports that something listens on.
         guard: None when no operation has ever changed this cluster here.
         systemd: Whether systemd runs the machine.
+        bus: Whether D-Bus's system bus is there.
     """
 
     os_name: str
@@ -43,6 +44,7 @@ class HostFacts:
     listening: frozenset[int]
     guard: GuardFacts | None
     systemd: bool = True
+    bus: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
             "echo clock=$(date +%s.%N); read -r up _ < /proc/uptime; echo uptime=$up; "
             "read -r boot < /proc/sys/kernel/random/boot_id; echo boot=$boot; "
             # sd_booted(3)
-            "[ -d /run/systemd/system ] || echo systemd=no"
+            "[ -d /run/systemd/system ] || echo systemd=no; "
+            # Where all of systemd looks for it.
+            "[ -S /run/dbus/system_bus_socket ] || echo bus=no"
         ),
         "disks": f"{existing}\ndf -Pk $@ | {{ read -r header\n{shown}\n}}",
         "ports": "cat /proc/net/tcp /proc/net/tcp6",
@@ -91,6 +95,7 @@ def parse_host(answers: Mapping[str, Answer]) -> HostFacts:
         listening=_listening_ports(answers["ports"].lines),
         guard=_guard(answers["guard"].lines),
         systemd=system.get("systemd") != "no",
+        bus=system.get("bus") != "no",
     )
 
 

@@ -16,7 +16,7 @@ from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.plan.service_changes import changes_of
-from quoracy.plan.service_refusals import refuse_service
+from quoracy.plan.service_refusals import refuse_service, refuse_without_bus
 from quoracy.plan.service_steps import (
     FLAT,
     HOOK_AFTER,
@@ -102,8 +102,9 @@ def plan_service_redeploy(
         A plan; when a check stands against it, `plan.refused` is true and it is only shown.
     """
     verdicts = refuse_service(service, facts, request)
+    cannot = f"{service.name} cannot be redeployed"
     if any(verdict.stops for verdict in verdicts):
-        return _nothing(service, f"{service.name} cannot be redeployed", verdicts)
+        return _nothing(service, cannot, verdicts)
     # On a single host there is nobody to wait for.
     alone = len(service.hosts) == 1
     groups = (
@@ -122,6 +123,9 @@ def plan_service_redeploy(
     )
     if not groups:
         return _nothing(service, f"this code of {service.name} runs on all hosts", verdicts)
+    steps = (step for group in groups for step in group.steps)
+    if missing := refuse_without_bus(service, facts, steps):
+        return _nothing(service, cannot, [*verdicts, *missing])
     return Plan(
         operation=OPERATION,
         cluster=service.subject,

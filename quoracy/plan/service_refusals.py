@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
+from quoracy.plan.plan import Step
+from quoracy.plan.service_steps import BuildRelease, InstallDependencies, RunHook
 from quoracy.spec.document import printed
 from quoracy.spec.fields import within
 from quoracy.spec.service import Service, ServiceType
@@ -61,6 +63,29 @@ def refuse_hosts(service: Service, facts: ServiceFacts) -> list[Verdict]:
                 )
             )
     return verdicts
+
+
+def refuse_without_bus(
+    service: Service, facts: ServiceFacts, steps: Iterable[Step]
+) -> list[Verdict]:
+    """What runs on a host in a unit of its own is started by systemd-run, which asks for it over D-Bus."""
+    on_host = service.redeploy.dependencies_on == "host"
+    needing = {
+        step.host: step.title
+        for step in steps
+        if isinstance(step, RunHook | BuildRelease)
+        or (isinstance(step, InstallDependencies) and on_host)
+    }
+    return [
+        failed(
+            "NoSystemBus",
+            f"D-Bus does not run there, which systemd-run needs to {title}",
+            where=name,
+            next_step="install and start it there (Debian: dbus)",
+        )
+        for name, title in needing.items()
+        if not facts.heard[name].host.bus
+    ]
 
 
 def _port(service: Service, name: str, found: ServiceHostFacts) -> Iterator[Verdict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from service_factories import (
@@ -303,6 +304,28 @@ def test_what_stands_against_it_is_refused_with_a_next_step(reason: str) -> None
     assert verdict.reason == reason
     assert verdict.where == "h1"
     assert verdict.next_step
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "refused"),
+    [
+        ({}, {}, False),
+        ({"dependencies_on": "host"}, {"dependencies": {"h1": "k"}}, True),
+        ({"dependencies_on": "controller"}, {"dependencies": {"h1": "k"}}, False),
+        ({"pre_deploy_hook": "hook.sh"}, {}, True),
+        ({"post_deploy_hook": "hook.sh"}, {}, True),
+        ({"build_on": "host"}, {"builds_on_host": True}, True),
+    ],
+)
+def test_without_a_system_bus_nothing_is_begun_that_needs_it(
+    settings: dict[str, str], asked: dict[str, Any], refused: bool
+) -> None:
+    found = ServiceHost(host=machine(bus=False))
+    facts = ServiceFacts({"h1": found.facts()})
+    wanted = request(**asked)
+    plan = plan_service_redeploy(service(redeploy=settings), facts, wanted)
+    assert [one.reason for one in plan.verdicts if one.stops] == ["NoSystemBus"] * refused
+    assert bool(plan.groups) is not refused
 
 
 @pytest.mark.parametrize("digest", ["of its orders", ""])

@@ -190,10 +190,22 @@ def test_an_old_process_that_answers_does_not_prove_the_new_release(
     assert shop.shell("pgrep -c -u appuser -x node") == "2\n"
 
 
+# It listens anew, and nobody does for a moment.
+RELOAD_SSHD = """
+listening() { awk '$2 ~ /:0016$/ && $4 == "0A" { print $10 }' /proc/net/tcp; }
+before=$(listening); systemctl reload ssh
+for try in $(seq 100); do
+    now=$(listening); [ -z "$now" ] || [ "$now" = "$before" ] || exit 0
+    sleep 0.1
+done
+exit 1
+"""
+
+
 def test_an_sshd_that_forbids_to_forward_is_told_before_anything_is_touched(good: Shop) -> None:
     pid, config = good.facts("web").unit.main_pid, "/etc/ssh/sshd_config.d/00-test.conf"
     code = good.file("web", "index.js").read_text()
-    good.shell(f"echo 'AllowTcpForwarding no' > {config}; systemctl reload ssh")
+    good.shell(f"echo 'AllowTcpForwarding no' > {config}\n{RELOAD_SSHD}")
     try:
         assert good.redeploy("web").outcome == "nothing_to_do"
         good.file("web", "index.js").write_text(f"{code}// changed\n")
@@ -201,7 +213,7 @@ def test_an_sshd_that_forbids_to_forward_is_told_before_anything_is_touched(good
             good.redeploy("web")
         assert "AllowTcpForwarding local" in raised.value.next_step
     finally:
-        good.shell(f"rm {config}; systemctl reload ssh")
+        good.shell(f"rm {config}\n{RELOAD_SSHD}")
     assert good.facts("web").unit.main_pid == pid
     assert good.operations("web")[0].outcome == "refused"
     assert good.steps(good.operations("web")[0].id) == []

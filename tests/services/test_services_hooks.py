@@ -6,7 +6,7 @@ import pytest
 from services.redeploy_process import killed
 from services.shop import Shop
 
-from quoracy.errors import RolledBack, StepFailed
+from quoracy.errors import Refused, RolledBack, StepFailed
 
 pytestmark = pytest.mark.lab
 HOOK = "scripts/hook.sh"
@@ -24,6 +24,19 @@ def hook(shop: Shop, text: str) -> None:
 def output(shop: Shop, operation: str, step: str) -> str:
     (found,) = [one for one in shop.steps(operation) if one.name == step]
     return found.detail or ""
+
+
+def test_a_hook_is_refused_where_nothing_could_start_it(shop: Shop) -> None:
+    shop.set("web", post_deploy_hook=HOOK)
+    hook(shop, "echo never")
+    bus = "/run/dbus/system_bus_socket"
+    shop.shell(f"mv {bus} {bus}.away")
+    try:
+        with pytest.raises(Refused, match="systemd-run needs to run the hook after the switch"):
+            shop.redeploy("web")
+    finally:
+        shop.shell(f"mv {bus}.away {bus}")
+    assert shop.facts("web").current is None
 
 
 def test_what_a_hook_leaves_in_the_background_ends_with_it(shop: Shop) -> None:
