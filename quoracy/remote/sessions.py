@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 
 import paramiko
 
+from quoracy.aside import pause
+
+CLEANING_S, PAUSE_S = 2.0, 0.05
 CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 
@@ -33,9 +37,25 @@ class Sessions:
         """
         with self._lock:
             ahead, self._ahead = self._ahead, None
-        channel = _usable(ahead, transport) or transport.open_session(timeout=self._timeout)
+        channel = _usable(ahead, transport) or self._opened(transport)
         self.open_ahead(transport)
         return channel
+
+    def _opened(self, transport: paramiko.Transport) -> paramiko.Channel:
+        """A new channel, once sshd has cleaned up behind those that were closed.
+
+        It does so after it has answered what it has read with them: until then they count for its
+        MaxSessions. Nothing has been begun, so asking again is safe.
+        """
+        end = time.monotonic() + CLEANING_S
+        while True:
+            try:
+                return transport.open_session(timeout=self._timeout)
+            # Of several refusals at once paramiko gives one the reason, and the others its base class.
+            except paramiko.SSHException:
+                if time.monotonic() > end or not transport.is_active():
+                    raise
+            pause(PAUSE_S)
 
     def open_ahead(self, transport: paramiko.Transport) -> None:
         """Begin to open the channel of the next command, unless that was begun."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from loopback_sshd import Sshd, wait_for
@@ -39,6 +40,19 @@ def test_a_host_that_allows_two_sessions_is_asked_one_thing_after_the_other(
         host.close()
 
     assert said == [f"{number}\n".encode() for number in range(20)]
+
+
+def test_a_session_that_sshd_has_not_cleaned_up_yet_is_waited_for(
+    start_sshd: Callable[..., Sshd],
+) -> None:
+    host = SshHost(start_sshd("MaxSessions 1").target())
+    host.open()
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            ran = threads.map(lambda n: host.run(f"sleep 0.3; echo {n}", what="say"), range(3))
+            assert [result.stdout for result in ran] == [b"0\n", b"1\n", b"2\n"]
+    finally:
+        host.close()
 
 
 def test_a_host_that_allows_no_session_says_so(start_sshd: Callable[..., Sshd]) -> None:
