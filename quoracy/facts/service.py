@@ -150,10 +150,8 @@ def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> Servi
         written=written,
         prepared=place.leads(f"{service.directory}/shared") not in ("", "file"),
         adopting=journal_path(service) in place.named,
-        port_taken=service.port is not None
-        and bool(
-            _listeners(answers["ports"], service.port)
-            - _own(answers["unit"], stopped_whole=place.switched)
+        port_taken=bool(
+            _listening(answers["unit"]) - _own(answers["unit"], stopped_whole=place.switched)
         ),
         web_root=place.leads(web_root(service)),
         subject=place.subject or "",
@@ -206,14 +204,10 @@ def _as_named(service: Service, path: str, real: str) -> str:
     return f"{service.directory}{path[len(real) :]}" if inside else path
 
 
-def _listeners(ports: Answer, port: int) -> set[str]:
-    """Inodes of the sockets in state LISTEN (0A) on the port: /proc/net/tcp and tcp6 (proc(5))."""
-    fields = (line.split() for line in ports.lines)
-    return {
-        words[9]
-        for words in fields
-        if len(words) > 9 and words[3] == "0A" and int(words[1].rsplit(":", 1)[1], 16) == port
-    }
+def _listening(shown: Answer) -> set[str]:
+    """Inodes of the sockets that listen on the service's port."""
+    named = (line.partition("=") for line in shown.lines)
+    return {inode for name, _, inode in named if name == "listening"}
 
 
 def _own(shown: Answer, *, stopped_whole: bool) -> set[str]:

@@ -7,7 +7,7 @@ from quoracy.commands.service_layout import UNITS
 from quoracy.facts.host import host_questions
 from quoracy.facts.service_flat import flat_question
 from quoracy.facts.service_place import place_question
-from quoracy.facts.service_unit import sockets_held, unit_shown
+from quoracy.facts.service_unit import listeners, sockets_held, unit_shown
 from quoracy.spec.service import Service, ServiceType
 
 _VERSIONS = {
@@ -58,12 +58,24 @@ done"""
 
 
 def _unit(service: Service) -> str:
-    """Unit and socket as systemd shows them, where the process works, and which sockets are its own."""
-    return f"""{unit_shown(service)}
+    """Unit and socket as systemd shows them, where the process works, its sockets, and who listens.
+
+    Listeners are asked for before and after: those of a service that is restarted meanwhile must not
+    look like a stranger's.
+    """
+    listening = ":" if service.port is None else listeners(service.port)
+    return f"""before=$({listening}) || :
+{unit_shown(service)}
 if [ "$p" -gt 0 ]; then echo cwd=$(readlink /proc/$p/cwd); fi
 echo real=$(cd {service.directory} && pwd -P)
 {sockets_held(service)}
-printf '%s\\n' "$held\""""
+printf '%s\\n' "$held"
+after=$({listening}) || :
+while read -r _ _ _ _ _ _ _ _ _ inode _; do
+    [ -z "$inode" ] || case $before in *" $inode "*) echo "listening=$inode" ;; esac
+done <<END
+$after
+END"""
 
 
 def _runtime(service: Service) -> str:

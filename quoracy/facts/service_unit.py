@@ -57,13 +57,18 @@ done < "$procs" || :
     \\( -path '/proc/./*' -printf 'old=%l\\n' -o -printf 'own=%l\\n' \\) 2>/dev/null) || :"""
 
 
+def listeners(port: int) -> str:
+    """Command that prints the sockets in state LISTEN on the port; the tenth field is the inode."""
+    # State 0A, in /proc/net/tcp: proc(5).
+    return f"grep -h ':{port:04X} [0-9A-F]*:0000 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null"
+
+
 def strangers(service: Service, port: int) -> str:
     """Fragment that prints `stranger=inode` for a listener on the port that is not the unit's own.
 
     Listeners are asked for first: one that comes or goes meanwhile must not look like a stranger for long.
     """
-    # State 0A is LISTEN, the tenth field the inode: /proc/net/tcp in proc(5).
-    return f"""listening=$(grep -h ':{port:04X} [0-9A-F]*:0000 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null) || :
+    return f"""listening=$({listeners(port)}) || :
 {sockets_held(service)}
 while read -r _ _ _ _ _ _ _ _ _ inode _; do
     case $held in

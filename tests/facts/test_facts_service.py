@@ -40,6 +40,7 @@ MANIFEST = Manifest(
 )
 SHOWN = """#!/bin/sh
 case "$*" in *ExecMainStartTimestamp*) echo "STARTED"; exit ;; esac
+MEANWHILE
 echo "Id=web.service
 ActiveState=active
 SubState=running
@@ -72,7 +73,7 @@ class Site:
         self.dir.mkdir(parents=True)
         (root / "bin").mkdir()
         (root / "etc").mkdir()
-        self.pid, self.socket, self.started = 0, "inactive", ""
+        self.pid, self.socket, self.started, self.meanwhile = 0, "inactive", "", ":"
 
     def text(self, text: str) -> str:
         moved = text.replace("/opt/web", str(self.dir)).replace(
@@ -88,6 +89,7 @@ class Site:
             SHOWN.replace("PID=PID", f"PID={self.pid}")
             .replace("SOCKET", self.socket)
             .replace("STARTED", self.started)
+            .replace("MEANWHILE", self.meanwhile)
         )
         systemctl.chmod(0o755)
         environment = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
@@ -326,6 +328,19 @@ def test_a_port_is_taken_when_another_process_listens_there(site: Site, listener
             server.close()
         site.pid = os.getpid() if listener == "own" else 0
         assert site.look(app_port=port).port_taken == (listener == "other")
+
+
+def test_a_service_that_is_restarted_while_it_is_looked_at_is_no_stranger(site: Site) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        subprocess.Popen(["sleep", "100"], stdin=server) as before,
+    ):
+        port = server.getsockname()[1]
+        server.close()
+        site.pid = os.getpid()
+        assert site.look(app_port=port).port_taken
+        site.meanwhile = f"kill -9 {before.pid}; sleep 0.3"
+        assert not site.look(app_port=port).port_taken
 
 
 def test_static_says_what_nginx_serves(site: Site) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
@@ -25,8 +26,12 @@ from quoracy.remote.ssh import SshHost
 from quoracy.remote.trust import fetch_host_key, trust
 
 
-def sessions_of(sshd: Sshd) -> list[int]:
-    return [pid for pid, (parent, _, _) in processes().items() if parent == sshd.process.pid]
+def signal_sessions(sshd: Sshd, number: signal.Signals) -> None:
+    """Signal the processes of its connections; one that was only asked for its key may end meanwhile."""
+    for pid, (parent, _, _) in processes().items():
+        if parent == sshd.process.pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def relayed(sshd: Sshd, relay: Relay, tmp_path: Path) -> Sshd:
@@ -126,8 +131,7 @@ def test_connection_lost_in_a_command_is_not_retried_and_the_next_one_connects(
     running = threading.Thread(target=run)
     running.start()
     wait_for(count.exists, "the script runs")
-    for pid in sessions_of(sshd):
-        os.kill(pid, signal.SIGKILL)
+    signal_sessions(sshd, signal.SIGKILL)
     running.join()
     assert isinstance(errors[0], HostUnreachable)
     assert "connection lost while: join the cluster; whether it was done is unknown" in str(
@@ -145,8 +149,7 @@ def test_connection_lost_in_a_download_is_told_after_what_came(
     host = SshHost(sshd.target())
     chunks = host.receive("echo start; sleep 60", what="download")
     assert next(chunks) == b"start\n"
-    for pid in sessions_of(sshd):
-        os.kill(pid, signal.SIGKILL)
+    signal_sessions(sshd, signal.SIGKILL)
     with pytest.raises(HostUnreachable, match="connection lost while: download"):
         next(chunks)
     host.close()
@@ -171,9 +174,7 @@ def test_the_controller_stops_waiting_for_a_host_that_does_not_answer(
     sshd = start_sshd()
     host = SshHost(sshd.target())
     channel = host.open().open_session()
-    sessions = sessions_of(sshd)
-    for pid in sessions:
-        os.kill(pid, signal.SIGSTOP)
+    signal_sessions(sshd, signal.SIGSTOP)
     try:
         with (
             pytest.raises(HostUnreachable, match="whether it was done is unknown"),
@@ -183,8 +184,7 @@ def test_the_controller_stops_waiting_for_a_host_that_does_not_answer(
         ):
             pytest.fail("the command was started")
     finally:
-        for pid in sessions:
-            os.kill(pid, signal.SIGCONT)
+        signal_sessions(sshd, signal.SIGCONT)
     host.close()
 
 
