@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from quoracy.aside import LOOK_S, pause
+from quoracy.aside import pause
 
 PART_SUFFIX = ".part"
+# A certificate is made under a lock in milliseconds, and its host waits; dependencies take minutes.
+_TRY_AGAIN_S = 0.02
 
 
 @contextlib.contextmanager
@@ -76,7 +78,7 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while not _taken(descriptor):
-            pause(LOOK_S)
+            pause(_TRY_AGAIN_S)
         yield
     finally:
         os.close(descriptor)

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from quoracy.aside import pause, require_uncut
+from quoracy.aside import LOOK_S, pause, require_uncut
 from quoracy.errors import StepFailed
 
 Log = Callable[[str], None]
 
 _LINE_CHARS = 2000
-_LOOK_S = 0.2
 # npm says what is wrong first and then explains itself; compilers end with what is wrong.
 _FIRST_LINES, _LAST_LINES = 10, 20
 # Colours and cursor movements (ECMA-48 control sequences), and every other control character.
@@ -91,7 +90,7 @@ def _relay(process: subprocess.Popen[bytes], said: _Said, deadline: float) -> bo
         while time.monotonic() < deadline:
             require_uncut()
             ended = _has_ended(process.pid)
-            if selector.select(0 if ended else _LOOK_S):
+            if selector.select(0 if ended else LOOK_S):
                 if not _pass_on(process.stdout, said):
                     selector.unregister(process.stdout)
                     return _ends(process.pid, deadline)
@@ -112,7 +111,7 @@ def _ends(pid: int, deadline: float) -> bool:
     while not _has_ended(pid):
         if time.monotonic() >= deadline:
             return False
-        pause(_LOOK_S / 10)
+        pause(LOOK_S / 10)
     return True
 
 

@@ -68,12 +68,13 @@ def started(
         CommandTimeout: The command was not over at the limit.
         HostUnreachable: The connection broke; whether the command was done is unknown.
     """
+    begun = time.monotonic()  # the host counts from before its reply, which may be slow to arrive
     try:
         _execute(channel, line, limit)
     except (broken, EOFError, OSError) as error:
         raise _lost(what, where) from error
     try:
-        yield Exchange(channel, limit)
+        yield Exchange(channel, begun, limit)
     except DeadlinePassed as error:
         raise CommandTimeout(
             f"{what} gave no sign of its end within {limit:g} s; it may still be running",
@@ -130,18 +131,19 @@ class Exchange:
 
     Args:
         channel: A channel on which the command was started.
-        seconds: How long the controller waits for the command to be over.
+        begun: When the host was asked to start it, by the monotonic clock.
+        seconds: How long from then the controller waits for the command to be over.
     """
 
-    def __init__(self, channel: Channel, seconds: float) -> None:
+    def __init__(self, channel: Channel, begun: float, seconds: float) -> None:
         self._channel = channel
-        self._started = time.monotonic()
-        self._deadline = self._started + seconds
+        self._begun = begun
+        self._deadline = begun + seconds
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the command was started."""
-        return time.monotonic() - self._started
+        """Seconds since the host was asked to start the command."""
+        return time.monotonic() - self._begun
 
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Write the chunks to the command's standard input and end it.

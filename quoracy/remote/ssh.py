@@ -151,9 +151,7 @@ class SshHost(ShellHost):
             try:
                 yield channel
             finally:
-                with suppress(
-                    EOFError
-                ):  # paramiko's packetizer raises it once the transport is closed
+                with suppress(EOFError):  # paramiko's, once the transport is closed
                     channel.close()
         finally:
             self._slots.release()

@@ -280,7 +280,7 @@ def test_a_build_runs_as_the_service_and_leaves_roots_files(machine: Machine, tr
 
 @pytest.mark.parametrize(
     ("command", "code", "said"),
-    [("echo no >&2; exit 3", 3, "no"), ("sleep 60", 124, "the build did not end within 1 s")],
+    [("echo no >&2; exit 3", 3, "no"), ("exec sleep 60", 124, "the build did not end within 1 s")],
 )
 def test_a_build_that_fails_or_hangs_makes_no_release(
     machine: Machine, tree: Path, command: str, code: int, said: str

@@ -223,7 +223,7 @@ def test_a_hook_runs_as_the_service_with_its_environment(
 def test_a_hook_that_fails_or_hangs_fails(machine: Machine, tree: Path) -> None:
     service = web(redeploy={"hook_timeout": 1})
     (tree / "no").write_text("echo no; exit 3\n")
-    (tree / "hang").write_text("sleep 60\n")
+    (tree / "hang").write_text("exec sleep 60\n")
     stage(machine, service, tree, "r1")
     assert machine.run(run_hook(service, "h1", "r1", "", "no"), code=3) == "no\n"
     assert "the hook hang did not end within 1 s" in machine.run(
