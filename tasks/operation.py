@@ -1,4 +1,4 @@
-"""An operation as a run shows it: looks and steps are tasks, members and hosts are subflows."""
+"""An operation as a run shows it: looks and steps are tasks, hosts are subflows."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from prefect.states import Cancelled, Crashed
 from quoracy.db.session import Database
 from quoracy.operate.reconcile import operation_of_run
 from quoracy.redact import redact
-from tasks.run import MEMBER, TAG
+from tasks.run import HOST, TAG
 
 # The end of an operation is told to the API right after it; while that is away, Prefect repeats
 # itself for a minute, twice.
@@ -64,11 +64,11 @@ def settle_runs(
             with _apart(run):
                 if _is_over(db, run, before, known=run["id"] in dead):
                     found.append(_end_flow_run(client, run, _GONE))
-        for run in _flow_runs(client, [MEMBER], ("PENDING", *_UNDER_WAY)):
+        for run in _flow_runs(client, [HOST], ("PENDING", *_UNDER_WAY)):
             with _apart(run):
                 if _is_left_behind(client, run):
                     found.append(_end_flow_run(client, run, _LEFT))
-        for run in _task_runs(client, {*flows, MEMBER}):
+        for run in _task_runs(client, {*flows, HOST}):
             with _apart(run):
                 found.append(_end_task_run(client, run))
         return tuple(found)
@@ -99,7 +99,7 @@ def _is_over(db: Database, run: Run, before: datetime, *, known: bool) -> bool:
 
 
 def _is_left_behind(client: SyncPrefectClient, run: Run) -> bool:
-    """Whether the root run of a member's subflow has ended, or was deleted."""
+    """Whether the root run of a host's subflow has ended, or was deleted."""
     parent = run["parent_task_run_id"]
     try:
         root_id = client.read_task_run(UUID(parent)).flow_run_id if parent else None
@@ -110,7 +110,7 @@ def _is_left_behind(client: SyncPrefectClient, run: Run) -> bool:
 
 
 def _task_runs(client: SyncPrefectClient, flows: Collection[str]) -> list[Run]:
-    """Task runs whose flow run has ended; the subflow of a member has one, too."""
+    """Task runs whose flow run has ended; the subflow of a host has one, too."""
     wanted = {
         "flows": {"name": {"any_": sorted(flows)}},
         "flow_runs": {"state": {"type": {"any_": _FINAL}}, "tags": {"all_": [TAG]}},

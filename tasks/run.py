@@ -44,8 +44,8 @@ END_NAMES = frozenset(
         ),
     }
 )
-# Name of the flow that runs one member's steps.
-MEMBER = "member"
+# Name of the flow that runs the steps of a host, or of a batch of hosts.
+HOST = "host"
 # On all runs: other projects on the same server may have flows of the same names.
 TAG = "quoracy"
 # Where runs log to: the API, and the console of whoever runs them.
@@ -112,7 +112,7 @@ def untagged() -> TagsContext:
 
 
 def enter_group(group: Group, body: Callable[[], None]) -> None:
-    """Run a group as a subflow named after its member; groups over all hosts need none.
+    """Run a group as a subflow named after its host; groups over all hosts need none.
 
     Raises:
         Stopped: The run was suspended: nothing is half done, and resuming it goes on.
@@ -123,9 +123,9 @@ def enter_group(group: Group, body: Callable[[], None]) -> None:
 
     def place(function: Callable[[], State[Any]]) -> Flow[[], State[Any]]:
         # A retried run takes up its subflows by the function's name and the call's number: by
-        # this name they stay those of their members.
-        function.__qualname__ = f"{MEMBER} {group.title}"
-        subflow = flow(name=MEMBER, flow_run_name=group.title, persist_result=False, retries=0)
+        # this name they stay those of their hosts.
+        function.__qualname__ = f"{HOST} {group.title}"
+        subflow = flow(name=HOST, flow_run_name=group.title, persist_result=False, retries=0)
         return subflow(function)
 
     try:
@@ -153,7 +153,7 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
     ours = (TAG, subject_tag(subject))
     _tag(*ours)
     try:
-        # The tags are for the members' subflows as well. The root run has its heartbeat
+        # The tags are for the subflows as well. The root run has its heartbeat
         # already; one of each subflow would cost a second at its end, and setting it takes 0.1 s.
         with tags(*ours), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             report = run()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from quoracy.lab.machine import run
+from quoracy.lab.machine import run, until_it_works
 
 #: Size of a host's disk; the image is sparse, so that only what a host writes takes room.
 DISK_BYTES = 2 * 1024**3
@@ -55,6 +56,16 @@ def unmount_below(directory: Path) -> None:
     below = [path for path in _mounted() if path.startswith(f"{directory}/")]
     for path in sorted(below, key=len, reverse=True):
         run(("umount", path), what="unmounting a practice host")
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory, and unmount what is mounted below it."""
+
+    def remove() -> None:
+        unmount_below(directory)
+        shutil.rmtree(directory)
+
+    until_it_works(remove)
 
 
 def _mounted() -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from quoracy.errors import UsageError
-from quoracy.lab import keys
+from quoracy.lab import disks, keys
 from quoracy.lab.layout import LabLayout
 
 #: The etcd that a new practice cluster starts with; newer ones are among the archives.
@@ -78,7 +77,7 @@ class LabFiles:
     def remove(self) -> None:
         """Remove the directory, backups of the practice cluster included, if it is a lab's."""
         if self._is_ours():
-            shutil.rmtree(self.directory)
+            disks.remove_tree(self.directory)
 
     def write_spec(self, lab: LabLayout, archives: Path) -> None:
         """Write `cluster.yaml` for a cluster on all hosts of the lab."""

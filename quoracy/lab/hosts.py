@@ -12,7 +12,7 @@ from pathlib import Path
 from quoracy.errors import CommandFailed, QuoracyError
 from quoracy.lab import containers, disks, keys
 from quoracy.lab.layout import HostLayout, LabLayout
-from quoracy.lab.machine import environment, run
+from quoracy.lab.machine import environment, run, until_it_works
 
 _SSH_PORT = 22
 #: Seconds from power on until sshd must answer; it takes about one, more when all boot at once.
@@ -146,9 +146,13 @@ def create(host: LabHost, lab: LabLayout, base: Path, authorized_key: str) -> st
 
 def destroy(name: str, directory: Path) -> None:
     """Stop a host and take away what it had on this machine but its network and its files."""
-    containers.kill(name)
-    disks.unmount_below(directory)
-    containers.forget(name)
+
+    def take_away() -> None:
+        containers.kill(name)
+        disks.unmount_below(directory)
+        containers.forget(name)
+
+    until_it_works(take_away)
 
 
 def _hosts_file(lab: LabLayout) -> str:

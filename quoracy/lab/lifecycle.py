@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from quoracy.errors import QuoracyError, UsageError
-from quoracy.lab import faults, keys, network, places, records
+from quoracy.lab import disks, faults, keys, network, places, records
 from quoracy.lab.archives import archives
 from quoracy.lab.base import base_system
 from quoracy.lab.files import LabFiles
@@ -51,7 +50,7 @@ def reset(name: str) -> None:
 
 def _wipe(host: LabHost) -> None:
     destroy(host.name, host.directory)
-    shutil.rmtree(host.directory)
+    disks.remove_tree(host.directory)
     faults.heal(host, [])
     faults.full_speed(host)
 

@@ -6,7 +6,8 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,7 @@ PROGRAMS = {
 #: An idle host takes 13 MiB (measured); the rest is room for a member, its database and its cache.
 MIB_PER_HOST = 160
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+_LEFT_RUNNING_S = 5.0
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
 
@@ -64,6 +66,21 @@ def run(argv: tuple[str, ...], *, what: str, stdin: bytes = b"", timeout: float 
         said = done.stderr.decode(errors="replace").strip()[-2000:]
         raise QuoracyError(f"{what} failed ({' '.join(argv)}, exit code {done.returncode}): {said}")
     return done.stdout
+
+
+def until_it_works(take_away: Callable[[], None]) -> None:
+    """Call what takes something away until it succeeds, for some seconds.
+
+    What a killed process had begun, such as a mount or the start of a host, comes to its end meanwhile.
+    """
+    deadline = time.monotonic() + _LEFT_RUNNING_S
+    while True:
+        try:
+            return take_away()
+        except (OSError, QuoracyError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -90,7 +90,8 @@ def started(
 def _execute(channel: Channel, line: str, limit: float) -> None:
     """Start the command; paramiko waits for the reply without a timeout of its own.
 
-    sshd replies as soon as it has forked.
+    sshd replies as soon as it has forked. Input cannot follow the request at once, which would save a round
+    trip: OpenSSH opens a session's window with the start of its command (channels.c, SSH_CHANNEL_LARVAL).
     """
 
     def give_up() -> None:

@@ -232,6 +232,21 @@ class PrefectSite:
 
         return wait_for(f"stop of member {member} in run {run_id}", look)
 
+    def held_in_a_step(self, run_id: str) -> tuple[int, StepRecord]:
+        """The process that carries the run, stopped while one of its steps acts, and that step."""
+        process = self.process()
+
+        def look() -> StepRecord | None:
+            os.kill(process, signal.SIGSTOP)  # what the journal says stays true
+            (operation,) = self.operations(run_id)
+            acting = [step for step in self.steps(operation) if step.state == "started"]
+            if acting:
+                return acting[0]
+            os.kill(process, signal.SIGCONT)
+            return None
+
+        return process, wait_for(f"a step of run {run_id} that acts", look)
+
     def process(self) -> int:
         """The process that holds the cluster's lease."""
         with _database(self.site) as db:

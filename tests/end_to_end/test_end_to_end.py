@@ -98,8 +98,8 @@ def test_the_server_away_for_half_a_minute_stops_nothing(up: PrefectSite) -> Non
 def test_what_a_killed_runner_leaves_behind_is_settled(up: PrefectSite) -> None:
     up.change(75)
     run = up.start(cluster="flows")
-    stop = up.stops(2, run)
-    process = up.process()
+    up.stops(2, run)
+    process, cut_off = up.held_in_a_step(run)
     up.kill(RUNNER)
     os.kill(process, signal.SIGKILL)
     assert up.run(run)["state_type"] == "RUNNING"
@@ -107,16 +107,16 @@ def test_what_a_killed_runner_leaves_behind_is_settled(up: PrefectSite) -> None:
     settling = up.ended(up.start("reconcile"))
     assert settling["state_name"] == "Done", settling["state"]
     assert up.run(run)["state_type"] == "CRASHED"
-    assert up.children(run)[stop.host] == ["CRASHED"]
+    assert up.children(run)[cut_off.host] == ["CRASHED"]
     (operation,) = up.operations(run)
     assert operation.outcome == "failed"
-    assert f"perhaps half done: {stop.host}: " in str(operation.error)
+    assert f"perhaps half done: {cut_off.host}: " in str(operation.error)
     assert up.under_way() == []
     assert up.call("reconcile").stdout == "Nothing was left behind.\n"
     assert up.ended(up.start("reconcile"))["state_name"] == "Nothing to do"
     back = up.ended(up.start("operation-rollback", cluster="flows"))
     assert back["state_name"] == "Done", back["state"]
-    assert f"half done on {stop.host}: " in back["state"]["message"]
+    assert f"half done on {cut_off.host}: " in back["state"]["message"]
 
 
 def test_the_rest_is_declined_or_approved_in_the_dialog(up: PrefectSite) -> None:

@@ -71,7 +71,7 @@ def test_redeploy_and_rollback_on_a_real_host(
         run = run_of(second)
         assert (run.name, set(run.tags)) == ("redeploy web", {"quoracy", "service:web"})
         names = [task["name"] for task in task_runs_of(run.id, 4)]
-        assert "member-0" in names  # the subflow of the host
+        assert "host-0" in names  # the subflow of the host
         shown = artifacts(flow_run_id=[str(run.id)])
         assert "1 new or changed, 0 deleted: version.txt" in shown["plan-service-web"]
         assert "**current**" in shown["releases-service-web"]

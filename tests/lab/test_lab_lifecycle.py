@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quoracy.errors import QuoracyError, UsageError
-from quoracy.lab import lifecycle, network, places, records
+from quoracy.lab import disks, lifecycle, network, places, records
 from quoracy.lab.lab import Lab
 from quoracy.lab.machine import run
 
@@ -109,6 +109,16 @@ def test_a_lab_whose_maker_was_killed_is_cleaned_by_the_next_up(
     assert [host.state for host in made.hosts] == ["running", "running"]
     made.down()
     assert _traces(name, directory) == []
+
+
+def test_a_mount_that_comes_late_is_removed_with_its_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "host"
+    (directory / "disk").mkdir(parents=True)
+    mount = f"mount -t tmpfs late {directory}/disk"
+    with subprocess.Popen(("sh", "-c", f"for _ in 1 2 3 4 5 6 7 8; do {mount} || exit; done")):
+        disks.remove_tree(directory)
+    assert not directory.exists()
+    assert str(directory) not in Path("/proc/self/mountinfo").read_text()
 
 
 def test_a_lab_that_was_half_made_can_be_taken_down(name: str, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_runs_without_our_tag_are_left_alone(db: Database) -> None:
     run = run_in(Running(), tags=("theirs",))
     operation(db, run, ended=True)
     with get_client(sync_client=True) as client:
-        member = client.create_flow_run(flow(name="member")(lambda: None), state=Running())
+        member = client.create_flow_run(flow(name="host")(lambda: None), state=Running())
     assert settle(db) == set()
     assert (state_of(run), state_of(member)) == ("Running", "Running")
 
@@ -126,7 +126,7 @@ def test_runs_without_our_tag_are_left_alone(db: Database) -> None:
 def test_a_member_whose_root_run_was_deleted_is_crashed(db: Database) -> None:
     with get_client(sync_client=True) as client:
         member = client.create_flow_run(
-            flow(name="member")(lambda: None), state=Running(), tags=[TAG]
+            flow(name="host")(lambda: None), state=Running(), tags=[TAG]
         )
     assert settle(db) == {"Crashed"}
     assert state_of(member) == "Crashed"
@@ -163,7 +163,7 @@ def test_what_a_crashed_run_has_left_is_crashed(db: Database) -> None:
             },
         ).json()
         member = client.create_flow_run(
-            flow(name="member")(lambda: None),
+            flow(name="host")(lambda: None),
             state=Running(),
             parent_task_run_id=task["id"],
             tags=[TAG],
