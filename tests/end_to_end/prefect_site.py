@@ -247,6 +247,18 @@ class PrefectSite:
 
         return process, wait_for(f"a step of run {run_id} that acts", look)
 
+    def let_end(self, process: int) -> None:
+        """Let a stopped process go on once it was told to end."""
+        told = 1 << (signal.SIGTERM - 1)  # proc(5): the signals that wait for the whole process
+
+        def look() -> bool | None:
+            status = Path(f"/proc/{process}/status").read_text()
+            waiting = int(status.split("ShdPnd:")[1].split()[0], 16)
+            return bool(waiting & told) or None
+
+        wait_for(f"SIGTERM to {process}", look)
+        os.kill(process, signal.SIGCONT)
+
     def process(self) -> int:
         """The process that holds the cluster's lease."""
         with _database(self.site) as db:
