@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 LOOK_S = 0.2
-"""Seconds after which whoever waits for a host looks whether its work was cut off."""
+"""Seconds after which whoever waits, for a host or a program, looks whether its work was cut off."""
 
 # A signal that arrives just before a wait begins does not end it.
 _WOKEN_S = 1.0

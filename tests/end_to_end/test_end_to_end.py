@@ -112,7 +112,7 @@ def test_what_a_killed_runner_leaves_behind_is_settled(up: PrefectSite) -> None:
     assert up.children(run)[cut_off.host] == ["CRASHED"]
     (operation,) = up.operations(run)
     assert operation.outcome == "failed"
-    assert f"perhaps half done: {cut_off.host}: " in str(operation.error)
+    assert f"perhaps half done: {cut_off.host}: {cut_off.title}; " in str(operation.error)
     assert up.under_way() == []
     assert up.call("reconcile").stdout == "Nothing was left behind.\n"
     assert up.ended(up.start("reconcile"))["state_name"] == "Nothing to do"
