@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, held, is_live
@@ -24,9 +25,6 @@ from quoracy.plan.etcd_steps import undo_from_json
 from quoracy.plan.plan import Plan
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import ssh_targets
-
-# After these nothing is half done any more, whatever came before.
-_CONVERGED = ("done", "nothing_to_do", "rolled_back")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,26 +70,30 @@ def find_half_done(db: Database, cluster: str) -> HalfDone | None:
 def last_half_done(db: Database, cluster: str) -> HalfDone | None:
     """The newest operation with a way back, of those since the cluster was last as wanted.
 
-    A later attempt may have failed without changing what an earlier one had left half done. Hosts
-    that it has finished are left alone.
+    A later attempt may have failed without changing what an earlier one had left half done, and one
+    that works on something else, or only starts members, says nothing about it. Hosts that a later one
+    has finished are left alone.
     """
     operations = changing_operations(db, cluster)
     fence = max((one.fence for one in operations if one.fence is not None), default=0)
     finished: frozenset[str] = frozenset()
-    for operation in (one for one in operations if not _is_rollback(one)):
-        if operation.outcome in _CONVERGED:
+    put_back = 0  # rollbacks that are done: each has put back the newest that was half done then
+    for operation in operations:
+        plan = json.loads(operation.plan)
+        if operation.kind == OPERATION:
+            put_back += operation.outcome == "done"
+            continue
+        if operation.outcome in ("done", "nothing_to_do") and plan.get("converges"):
             return None
         rows = [row for row in steps_of(db, operation.id) if row.reason != PUT_BACK]
-        found = _half_done(operation, rows, finished, fence)
-        if found.to_put_back:
-            return found
-        finished |= _finished_hosts(rows)
+        half_done = _half_done(operation, plan, rows, finished, fence)
+        if not half_done.to_put_back or operation.outcome in ("done", "rolled_back"):
+            finished |= _finished_hosts(rows)
+        elif put_back:
+            put_back -= 1
+        else:
+            return half_done
     return None
-
-
-def _is_rollback(operation: Operation) -> bool:
-    """Whether it is a rollback that did not succeed: it says nothing about what it was to put back."""
-    return operation.kind == OPERATION and operation.outcome != "done"
 
 
 def _finished_hosts(rows: Sequence[StepRecord]) -> frozenset[str]:
@@ -101,12 +103,16 @@ def _finished_hosts(rows: Sequence[StepRecord]) -> frozenset[str]:
 
 
 def _half_done(
-    operation: Operation, rows: Sequence[StepRecord], finished: frozenset[str], fence: int
+    operation: Operation,
+    plan: Mapping[str, Any],
+    rows: Sequence[StepRecord],
+    finished: frozenset[str],
+    fence: int,
 ) -> HalfDone:
     return HalfDone(
         operation_id=operation.id,
         title=operation.title,
-        undoes="all" if json.loads(operation.plan).get("undoes") == "all" else "group",
+        undoes="all" if plan.get("undoes") == "all" else "group",
         unfinished=frozenset(row.group for row in rows if row.state != "done"),
         steps=tuple(
             TakenStep(row.group, row.host, row.title, undo_from_json(row.undo))

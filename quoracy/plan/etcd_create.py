@@ -73,6 +73,7 @@ def plan_create(
         ),
         groups=tuple(group for group in groups if group.steps),
         undoes="all",
+        converges=True,
     )
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 from quoracy.checks.quorum import check_can_stop, quorate
 from quoracy.checks.verdict import Verdict, failed, unknown, warned
-from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.etcd import EtcdHostFacts
+from quoracy.facts.etcd_cluster import EtcdFacts, presence
 from quoracy.plan.etcd_half_states import check_half_states
 from quoracy.plan.etcd_steps import HaltMember, SwitchGeneration, WithdrawMember
 from quoracy.plan.plan import Change, Group, Plan, Step
@@ -78,6 +79,8 @@ def plan_etcd_rollback(
     if half_done is None:
         return _plan(cluster, "nothing", f"nothing of {cluster.name} is half done")
     hosts = {host.name for host in cluster.hosts} - done
+    if half_done.undoes == "all":
+        hosts -= {name for name, heard in facts.heard.items() if _carries_nothing(heard)}
     back = [step for step in half_done.to_put_back if step.host in hosts]
     if not back:
         return _plan(cluster, "nothing", f"there is no way back for: {half_done.title}")
@@ -94,6 +97,11 @@ def plan_etcd_rollback(
         changes=[Change(step.host, "half done", step.title, "put back") for step in back],
         groups=groups,
     )
+
+
+def _carries_nothing(heard: EtcdHostFacts) -> bool:
+    """Whether a create is taken off the host already, or never came to act there."""
+    return presence(heard) == "absent" and heard.unit_file is None and heard.generation is None
 
 
 def _gone(half_done: HalfDone, hosts: set[str]) -> list[Verdict]:

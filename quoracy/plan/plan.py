@@ -61,6 +61,7 @@ class Group:
         member: The member that the group is about; empty when it is about several hosts.
         steps: In order; steps of different hosts run side by side when `parallel`.
         stops_voter: Whether the quorum gate must be passed right before the first step.
+        served: Whether what it works on was seen serving: only then does putting back end with a proof.
         note: What cannot be undone afterwards, or else must be known before; may be empty.
         kept_after: Name of the step after whose success nothing of what the failure of this group
             would undo is put back any more: on the step's host, or anywhere when it has none.
@@ -71,6 +72,7 @@ class Group:
     steps: tuple[Step, ...]
     parallel: bool = False
     stops_voter: bool = False
+    served: bool = True
     note: str = ""
     kept_after: str = ""
 
@@ -88,6 +90,8 @@ class Plan:
         groups: In order. The cluster is looked at again after each.
         undoes: What a failure puts back: the group that fails (a roll), all groups (a create), or
             nothing (what puts back itself).
+        converges: Whether all is as wanted once it is applied, or already when it has no groups. Only such
+            a plan settles what earlier operations have left half done.
         way_back: What a person can do for hosts that keep what was changed when another one has failed;
             "" when there is nothing but to go on.
     """
@@ -101,6 +105,7 @@ class Plan:
     before: tuple[Step, ...] = ()
     groups: tuple[Group, ...] = ()
     undoes: Undoes = "group"
+    converges: bool = False
     way_back: str = ""
 
     @property
@@ -132,6 +137,7 @@ class Plan:
             "digest": self.digest,
             "refused": self.refused,
             "undoes": self.undoes,
+            "converges": self.converges,
             "verdicts": [
                 {
                     "status": v.status,
