@@ -46,7 +46,7 @@ def check_certificates(
     now: datetime,
 ) -> list[Verdict]:
     """Verdicts on the certificates of one host that already carries a member."""
-    rotate = f"run `quoracy etcd-rotate-certs {cluster.name}`"
+    rotate = f"put the right files into {cluster.config_dir}/tls by hand; rotating certificates is not built yet"
     verdicts: list[Verdict] = []
     files = {f"{role}.pem": role for role in CERTIFICATE_ROLES}
     missing = [n for n in ("ca.pem", *files) if n not in facts.certificates]

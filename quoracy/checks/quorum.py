@@ -49,7 +49,7 @@ def check_can_stop(
             "MembersUnknown",
             "no member told who the members are, so nothing may be stopped",
             where=host,
-            next_step="start the stopped members first: `quoracy status` shows them",
+            next_step="start the stopped members first: `quoracy status CLUSTER` shows them",
         )
     if host not in voters:
         return passed("NotAVoter", "it does not vote", where=host)

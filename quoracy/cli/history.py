@@ -70,7 +70,7 @@ def _require_sense(
     if export and operation:
         raise UsageError(
             "--export gives all operations, --operation only one",
-            next_step="for one as JSON: quoracy history --operation ID --json",
+            next_step="for one as JSON: `quoracy history --operation ID --json`",
         )
     if operation and (cluster or limit):
         raise UsageError(
@@ -80,7 +80,7 @@ def _require_sense(
     if export and limit:
         raise UsageError(
             "--export gives all operations, --limit the newest",
-            next_step="leave out one of them; for the newest as JSON: quoracy history --limit N --json",
+            next_step="leave out one of them; for the newest as JSON: `quoracy history --limit 50 --json`",
         )
 
 

@@ -60,7 +60,7 @@ def down(
 ) -> None:
     """Stop the hosts and remove all of the lab, its directory and backups included."""
     if everything == (name is not None):
-        raise UsageError("give either the name of a lab or --all", next_step="quoracy lab list")
+        raise UsageError("give either the name of a lab or --all", next_step="`quoracy lab list`")
     names = [record.name for record in records.read_all()] if name is None else [name]
     for each in names:
         removed = lifecycle.down(each)

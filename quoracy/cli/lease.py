@@ -84,7 +84,7 @@ def break_(
             raise LeaseHeld(
                 "its lease has changed since it was looked at, nothing was freed",
                 where=cluster,
-                next_step=f"look again: quoracy lease show {cluster}",
+                next_step=f"look again: `quoracy lease show {cluster}`",
             )
         (after,) = _look(db, cluster)
     ended = f", operation {look.operation.id[:8]} is ended as failed" if look.operation else ""

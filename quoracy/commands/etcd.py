@@ -110,19 +110,32 @@ def switch_generation(cluster: EtcdCluster, identity: str) -> str:
 def start_member(cluster: EtcdCluster) -> str:
     """Start and enable; ends when the member serves (Type=notify) or systemd gives up."""
     return script(
+        "since=$(date +%s)",
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
         # Enabling makes systemd read all units again, each time; the member is down meanwhile.
         f"systemctl is-enabled --quiet {cluster.unit} || systemctl enable --quiet {cluster.unit}",
-        # systemd only says that it failed; why stands in the member's own last lines.
-        f"systemctl start {cluster.unit} 2>/dev/null || {{ "
-        f"journalctl -u {cluster.unit} -n 8 --no-pager -o cat >&2; exit 1; }}",
+        # systemd only says that it failed; why stands in the member's own log.
+        f"systemctl start {cluster.unit} 2>/dev/null || {{ {member_log(cluster, '@$since')} >&2; exit 1; }}",
     )
+
+
+def member_log(cluster: EtcdCluster, since: str) -> str:
+    """Fragment that prints what the member has written since a time, as systemd.time(7) has it."""
+    return f"journalctl -u {cluster.unit} --since={since} -n 200 --no-pager -o cat | cut -b -4000"
 
 
 def form_member(cluster: EtcdCluster) -> str:
     """First start; a member that has served once must not come back without its log."""
     return start_member(cluster) + script(
         ("touch", f"{cluster.config_dir}/formed"), ("sync", "-f", cluster.config_dir)
+    )
+
+
+def resume_member(cluster: EtcdCluster) -> str:
+    """Let systemd start it; whether it comes up is not waited for."""
+    return script(
+        f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
+        ("systemctl", "start", "--no-block", cluster.unit),
     )
 
 

@@ -41,7 +41,7 @@ def await_member(
         What was seen, one line for the journal.
 
     Raises:
-        StepFailed: It was restarted, stopped, or did not become fit in time.
+        StepFailed: It was restarted, has ended, or did not become fit in time.
     """
     window = 2 * cluster.etcd.election_timeout_ms / 1000
     asked = clock()
@@ -52,6 +52,7 @@ def await_member(
         seen = _try(last_look if reads >= READS - 1 else poll)
         if seen is not None:
             first = first or seen
+            _require_alive(cluster, host, seen)
             _require_same_process(cluster, host, seen, first)
         reads = reads + 1 if seen is not None and seen.healthy else 0
         if seen is not None and reads >= READS and seen.unit.running and _age(seen) >= window:
@@ -81,6 +82,17 @@ def _pause(poll: MemberPoll | None, window: float, reads: int) -> float:
     if poll is None or not poll.healthy:
         return POLL_S
     return (window - _age(poll)) / max(1, READS - reads)
+
+
+def _require_alive(cluster: EtcdCluster, host: str, poll: MemberPoll) -> None:
+    """A unit that has ended, and that systemd does not start again, is waited for in vain."""
+    if poll.unit.pid or poll.unit.active not in ("inactive", "failed"):
+        return
+    raise StepFailed(
+        f"the member has ended (unit is {poll.unit.active})",
+        where=host,
+        next_step=f"look at `journalctl -u {cluster.unit}` on the host",
+    )
 
 
 def _require_same_process(

@@ -122,7 +122,7 @@ def known_cluster(db: Database, name: str, version: str | None) -> tuple[EtcdClu
         other = "give a version like 3.5.30, or " if version else ""
         raise UsageError(
             f"the recorded spec of {name} cannot be used{at}: {said}",
-            next_step=f"{other}correct its cluster.yaml and `quoracy cluster apply` it again",
+            next_step=f"{other}correct its cluster.yaml and `quoracy cluster apply -f cluster.yaml` it again",
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from quoracy.commands import etcd as commands
@@ -11,13 +12,17 @@ from quoracy.effects.certificates import host_files
 from quoracy.effects.gather import gather_etcd, poll_member, seen_from
 from quoracy.effects.site import EtcdSite, release_source
 from quoracy.effects.snapshot import take_snapshot
-from quoracy.errors import StepFailed
+from quoracy.errors import CommandFailed, StepFailed
+from quoracy.facts.etcd_log import cause_of_end, last_lines
 from quoracy.plan import etcd_steps as steps
 from quoracy.plan.etcd_refusals import ARCHITECTURES
 from quoracy.plan.plan import Step
+from quoracy.redact import redact
 from quoracy.releases.archive import check_archive
 
 CHUNK = 64 * 1024
+BEFORE_WAITING_S = 10.0
+"""A member may end between its start and the first look at it."""
 
 
 def apply_etcd_step(step: Step, site: EtcdSite) -> str:
@@ -35,6 +40,8 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
             return take_snapshot(step, site)
         case steps.AwaitMember():
             return _await_member(host, site)
+        case steps.StartMember() | steps.FormMember():
+            return _start_member(step, site)
         case steps.InstallRelease():
             return _install_release(step, site)
         case steps.PinCluster():
@@ -70,6 +77,8 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
             return commands.withdraw_generation(cluster), 60.0
         case steps.StartMember():
             return commands.start_member(cluster), start
+        case steps.ResumeMember():
+            return commands.resume_member(cluster), 30.0
         case steps.FormMember():
             return commands.form_member(cluster), start
         case steps.EnableMember():
@@ -81,14 +90,41 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
 
 
+def _start_member(step: Step, site: EtcdSite) -> str:
+    """Start a member; where it does not come up, its own log says why."""
+    script, timeout = _script(step, site)
+    try:
+        site.change(step.host, script, what=step.title, timeout=timeout)
+    except CommandFailed as error:
+        cause = cause_of_end(error.stderr) or f"its last words:\n{last_lines(error.stderr)}"
+        raise StepFailed(
+            f"the member did not come up: {redact(cause)}",
+            where=step.host,
+            next_step=f"look at `journalctl -u {site.cluster.unit}` on the host",
+        ) from error
+    return ""
+
+
 def _await_member(host: str, site: EtcdSite) -> str:
-    """Wait for a member; the last look is one at all hosts."""
-    return await_member(
-        site.cluster,
-        host,
-        lambda: poll_member(site.cluster, site.pool[host]),
-        lambda: seen_from(site.look(), host),
-    )
+    """Wait for a member; the last look is one at all hosts. Where it has ended, its log says why."""
+    began = time.monotonic()
+    try:
+        return await_member(
+            site.cluster,
+            host,
+            lambda: poll_member(site.cluster, site.pool[host]),
+            lambda: seen_from(site.look(), host),
+        )
+    except StepFailed as error:
+        since = f"-{time.monotonic() - began + BEFORE_WAITING_S:.0f}s"
+        log = site.pool[host].run(
+            commands.member_log(site.cluster, since), what="read the member's log", check=False
+        )
+        cause = redact(cause_of_end(log.stdout.decode("utf-8", "replace")))
+        if not cause:
+            raise
+        said = f"{error.what}: {cause}"
+        raise StepFailed(said, where=host, next_step=error.next_step) from error
 
 
 def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:

@@ -50,7 +50,7 @@ class Lab:
         if record is None or not record.ready:
             state = "is not up" if record is None else "was left behind half started"
             raise UsageError(
-                f"the lab {state}", where=f"lab {name}", next_step=f"quoracy lab up --name {name}"
+                f"the lab {state}", where=f"lab {name}", next_step=f"`quoracy lab up --name {name}`"
             )
         return cls(record)
 

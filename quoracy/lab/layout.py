@@ -88,7 +88,7 @@ def first_free(taken: set[int]) -> int:
             return index
     raise UsageError(
         f"all {MAX_LABS} subnets of {LAB_RANGE} belong to a lab",
-        next_step="take one down: quoracy lab list, then quoracy lab down NAME",
+        next_step="take one down: `quoracy lab list`, then `quoracy lab down NAME`",
     )
 
 

@@ -40,7 +40,7 @@ def reset(name: str) -> None:
     with locked(records.lock_file(name)):
         record = records.read(name)
         if record is None or not record.ready:
-            raise UsageError("the lab is not up", where=f"lab {name}", next_step="quoracy lab up")
+            raise UsageError("the lab is not up", where=f"lab {name}", next_step="`quoracy lab up`")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(_wipe, hosts_of(record)))
         _create_hosts(record)
@@ -102,7 +102,7 @@ def _require_same(record: Record, count: int, directory: Path) -> None:
         raise UsageError(
             f"it is up already, with {len(record.hosts)} hosts in {record.directory}",
             where=f"lab {record.name}",
-            next_step=f"take it down first (quoracy lab down {record.name}) or use another name",
+            next_step=f"take it down first (`quoracy lab down {record.name}`) or use another name",
         )
 
 

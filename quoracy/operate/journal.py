@@ -81,6 +81,19 @@ class Journal:
         """Record that nothing of the group (None: of any) is put back, by a later process either."""
         drop_undo(self._db, self._operation_id, group)
 
+    def all_put_back(self, group: str | None) -> None:
+        """Record that all of the group (None: of all) was put back: no later process has to do it.
+
+        Where that cannot be written, a later process puts back what is put back already.
+        """
+        if self._broken:
+            return
+        try:
+            self.keep(group)
+        except QuoracyError as error:
+            self._broken = True
+            self.unwritten.append(error.what)
+
     def undo(self, step: Step, group: str, act: Callable[[Step], str]) -> None:
         """Carry out one step of putting back, as a row of its own; also when no row can be written.
 

@@ -60,7 +60,8 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
         PlanChanged: What is left is no longer what was shown; nothing is half done.
         Refused: A gate says no; nothing is half done.
         Stopped: Someone asked for a stop, or did not approve what is left; nothing is half done.
-        RolledBack: A step failed, and what the group (or a create) had changed was put back.
+        RolledBack: A step failed, what the group (or a create) had changed was put back, and it serves as before.
+        StepFailed: A step failed; what had been changed was put back, where nothing served before.
         RollbackFailed: Putting back failed as well.
     """
     # Looked at under the lease: what the backup must hold, and who takes it, may have moved on.
@@ -107,7 +108,7 @@ def _take_groups(now: Plan, course: _Course) -> None:
             raise
         except BaseException as error:
             if course.undoes == "all" and course.done:
-                put_back(course.done, group, course.journal, work.apply, error)
+                put_back(course.done, group, None, course.journal, work.apply, error)
             raise
         groups = _what_is_left(rest, work)
         if groups and work.approve(group, groups):
@@ -169,7 +170,7 @@ def _run(group: Group, course: _Course) -> None:
         raise  # somebody else acts here, or this one still does: putting back would fight with them
     except BaseException as error:  # also when interrupted: the member must come back
         if undoes == "group":
-            put_back(acted, group, journal, work.apply, error)
+            put_back(acted, group, group.title, journal, work.apply, error)
         if undoes == "nothing" and not isinstance(error, Refused):
             raise not_put_back(error, group) from error
         raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from quoracy.aside import aside
-from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack
+from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack, StepFailed
 from quoracy.operate.journal import Journal
 from quoracy.plan.plan import Group, Step
 
@@ -14,6 +14,7 @@ from quoracy.plan.plan import Group, Step
 def put_back(
     acted: Iterable[Step],
     group: Group,
+    scope: str | None,
     journal: Journal,
     apply: Callable[[Step], str],
     error: BaseException,
@@ -23,10 +24,12 @@ def put_back(
     A host where putting back fails is left as it is then; the other hosts are still put back.
 
     Args:
+        scope: Title of the group whose steps these are; None when they are those of all groups.
         error: What has failed; raised as it is when there is nothing to put back.
 
     Raises:
-        RolledBack: All is put back.
+        RolledBack: All is put back, and serves again if it served before.
+        StepFailed: All is put back, and what it works on did not serve before.
         RollbackFailed: On a host it is not.
         LeaseHeld: Another operation acts there now.
     """
@@ -42,7 +45,7 @@ def put_back(
         except LeaseHeld as held:
             raise _taken_over(held, error, group) from error
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
-            failures[step.host] = f"{step.title}: {failure}"
+            failures[step.host] = f"{step.title}: {_failure(failure, error)}"
     aside(journal.catch_up)
     what, where = _said(error, group)
     # What the hosts said stands below: the first line alone is what lists show.
@@ -56,13 +59,29 @@ def put_back(
             where=where,
             next_step="look at that host now; run the same command again once it is reachable",
         ) from error
+    aside(partial(journal.all_put_back, scope))
     hosts = list(dict.fromkeys(step.host for step in undo if step.host))
     there = f" on {', '.join(hosts)}" if hosts not in ([], [where]) else ""
+    back = f"what had been changed was put back{there}"
+    if not group.served:
+        # No proof was waited for: "rolled back" would say that it serves.
+        raise StepFailed(
+            f"{what}; {back}; it did not serve before, and was not waited for{more}",
+            where=where,
+            next_step="remove the cause and run the same command again",
+        ) from error
     raise RolledBack(
-        f"{what}; what had been changed was put back{there}{more}",
+        f"{what}; {back}{more}",
         where=where,
         next_step="remove the cause and run the same command again",
     ) from error
+
+
+def _failure(failure: Exception, error: BaseException) -> str:
+    """Why putting back failed; what has been said already is not said again."""
+    if isinstance(failure, QuoracyError) and failure.what == getattr(error, "what", None):
+        return "for the same reason"
+    return str(failure)
 
 
 def _taken_over(held: LeaseHeld, error: BaseException, group: Group) -> LeaseHeld:

@@ -10,6 +10,7 @@ from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.checks.versions import check_path, triple
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_half_states import NO_SCALING
 from quoracy.plan.etcd_member import disk_changes, member_steps, preparation, running_changes
 from quoracy.plan.etcd_refusals import MIN_FREE_BYTES, clock_warnings
 from quoracy.plan.etcd_steps import StartMember, TakeSnapshot
@@ -43,7 +44,15 @@ def plan_change(
     if not groups and not prepare:
         title = f"{cluster.name} is as wanted: nothing to do"
         verdicts += _ailments(facts)
-        return Plan("etcd-deploy", cluster.name, "nothing", title, tuple(verdicts), tuple(changes))
+        return Plan(
+            "etcd-deploy",
+            cluster.name,
+            "nothing",
+            title,
+            tuple(verdicts),
+            tuple(changes),
+            converges=True,
+        )
     verdicts += _alarms(facts)
     verdicts += _gates(facts, groups, allow_downtime=allow_downtime)
     backup = _backup(facts) if changes else ()
@@ -60,6 +69,7 @@ def plan_change(
         changes=tuple(changes),
         before=backup,
         groups=tuple(groups),
+        converges=True,
     )
 
 
@@ -83,7 +93,15 @@ def _member_group(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> Gro
     note = _note(cluster, host, facts)
     # Once the last old member has served, going back is what etcd refuses.
     final = StartMember.name if note else ""
-    return Group(host.name, host.name, steps, stops_voter=stops, note=note, kept_after=final)
+    return Group(
+        host.name,
+        host.name,
+        steps,
+        stops_voter=stops,
+        served=host.name in facts.healthy,
+        note=note,
+        kept_after=final,
+    )
 
 
 def _note(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> str:
@@ -155,7 +173,6 @@ def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
         return []
     wanted = {host.name: peer_url(cluster, host) for host in cluster.hosts}
     found = {e.name or "(never started)": ",".join(e.peer_urls) for e in facts.members}
-    scale = f"`quoracy etcd-scale {cluster.name}` changes the members; a deploy never does"
     extra = [f"{name} at {url}" for name, url in found.items() if wanted.get(name) != url]
     lacking = [f"{name} at {url}" for name, url in wanted.items() if found.get(name) != url]
     verdicts = []
@@ -164,7 +181,7 @@ def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
             failed(
                 "TopologyDiffers",
                 f"members that the spec does not name: {', '.join(extra)}",
-                next_step=scale,
+                next_step=NO_SCALING,
             )
         )
     if lacking:
@@ -172,7 +189,7 @@ def _topology(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
             failed(
                 "TopologyDiffers",
                 f"hosts of the spec that are no members: {', '.join(lacking)}",
-                next_step=scale,
+                next_step=NO_SCALING,
             )
         )
     return verdicts

@@ -16,6 +16,11 @@ from quoracy.plan.etcd_member import settings
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import peer_url, render_generation
 
+NO_REPLACING = "replacing a member is not built yet; the other members go on without it"
+NO_SCALING = (
+    "a deploy never changes the members. Adding one is not built yet; to remove one: "
+    "`etcdctl member remove`, then take its host out of the spec"
+)
 # Where a member lies and listens: other members and its own disk depend on them.
 _PLACES = (
     "data-dir",
@@ -101,27 +106,26 @@ def _has_moved(host: EtcdHost, what: str) -> Verdict:
 def _of_host(
     cluster: EtcdCluster, name: str, heard: EtcdHostFacts, state: Presence, ids: frozenset[str]
 ) -> Verdict | None:
-    replace = f"`quoracy etcd-replace {cluster.name} {name}`"
     if state == "forgotten":
         return failed(
             "LogMissing",
             f"the member is set up but its log in {cluster.wal_dir} is gone (wiped, or a mount is missing?)",
             where=name,
-            next_step=f"mount the disk, or run {replace}: without its log it must not vote again",
+            next_step=f"mount the disk; without its log it must not vote again; {NO_REPLACING}",
         )
     if state == "foreign" and heard.config_cluster_id is None and heard.data_cluster_id in ids:
         return failed(
             "ConfigurationLost",
             f"the data of this member is there, but {cluster.config_dir} is gone",
             where=name,
-            next_step=f"bring the directory back from a backup of the host, or run {replace}",
+            next_step=f"bring the directory back from a backup of the host; {NO_REPLACING}",
         )
     if state == "foreign" and heard.config_cluster_id and heard.data_cluster_id is None:
         return failed(
             "DataMissing",
             f"the member has its log, but {cluster.data_dir} lacks its data (is a mount missing?)",
             where=name,
-            next_step=f"mount the disk, or run {replace}",
+            next_step=f"mount the disk; {NO_REPLACING}",
         )
     if state == "foreign":
         return failed(
@@ -146,7 +150,7 @@ def _lacking(
                     "MemberWiped",
                     "it carries nothing, but the cluster still counts it as a member",
                     where=name,
-                    next_step=f"run `quoracy etcd-replace {cluster.name} {name}`",
+                    next_step=NO_REPLACING,
                 )
             )
         else:
@@ -155,7 +159,7 @@ def _lacking(
                     "TopologyDiffers",
                     "the spec names this host but it carries no member of the cluster",
                     where=name,
-                    next_step=f"`quoracy etcd-scale {cluster.name}` changes the members",
+                    next_step=NO_SCALING,
                 )
             )
     return verdicts
@@ -163,7 +167,6 @@ def _lacking(
 
 def _not_voting(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
     """Members on their way in: listed and never started, or learners. A roll would wait in vain."""
-    scale = f"`quoracy etcd-scale {cluster.name}` finishes or removes it; a deploy never does"
     learners = {name for name, status in facts.statuses.items() if status.learner}
     learners |= {entry.name for entry in facts.members or () if entry.learner and entry.name}
     verdicts = [
@@ -171,7 +174,7 @@ def _not_voting(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
             "LearnerFound",
             "the member is a learner: it does not vote yet",
             where=name,
-            next_step=scale,
+            next_step=NO_SCALING,
         )
         for name in sorted(learners)
     ]
@@ -179,7 +182,7 @@ def _not_voting(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
         failed(
             "NeverStarted",
             f"the cluster counts a member at {', '.join(entry.peer_urls)} that has never started",
-            next_step=scale,
+            next_step=NO_SCALING,
         )
         for entry in facts.members or ()
         if not entry.name and not _is_wiped(cluster, facts, entry.peer_urls)

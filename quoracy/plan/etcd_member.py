@@ -101,14 +101,14 @@ def member_steps(
         # It is on its way up and may already vote: only the gate allows to stop it.
         if not switch and not running_changes(cluster, host, facts):
             return (up[-1],), False
-        return (StopMember(host.name), *switch, *up), True
+        return (StopMember(host.name, served=False), *switch, *up), True
     if not facts.unit.running:
         # A unit that is failing over and over is stopped first, or systemd starts it in between.
         down: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
         start: list[Step] = [StartMember(host.name, unchanged=not switch), up[-1]]
         return (*down, *switch, *start), False
     if running_changes(cluster, host, facts):
-        return (StopMember(host.name), *switch, *up), True
+        return (StopMember(host.name, served=facts.healthy), *switch, *up), True
     return tuple(switch), False
 
 

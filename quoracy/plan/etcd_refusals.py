@@ -35,7 +35,7 @@ def refuse_unusable(
     verdicts = _silent(facts) + _machines(facts)
     verdicts += check_half_states(cluster, facts, pinned_cluster_id)
     if not any(verdict.reason == "PlacesDiffer" for verdict in verdicts):
-        verdicts += _identity(facts, pinned_cluster_id)
+        verdicts += _identity(cluster, facts, pinned_cluster_id)
     return verdicts
 
 
@@ -96,7 +96,9 @@ def _machines(facts: EtcdFacts) -> list[Verdict]:
     return verdicts
 
 
-def _identity(facts: EtcdFacts, pinned_cluster_id: str | None) -> list[Verdict]:
+def _identity(
+    cluster: EtcdCluster, facts: EtcdFacts, pinned_cluster_id: str | None
+) -> list[Verdict]:
     verdicts = []
     states = {presence(host) for host in facts.hosts.values()}
     ids = facts.cluster_ids | {
@@ -107,7 +109,8 @@ def _identity(facts: EtcdFacts, pinned_cluster_id: str | None) -> list[Verdict]:
             failed(
                 "ClusterVanished",
                 f"cluster {pinned_cluster_id} was created here, and no host carries anything of it",
-                next_step="restore it from a snapshot, or `quoracy cluster forget` it to start anew",
+                next_step=f"check that the spec names the right hosts; `quoracy cluster forget {cluster.name}` "
+                "lets a new one be created, and restoring a snapshot is not built yet",
             )
         )
     expected = ids | ({pinned_cluster_id} if pinned_cluster_id else set())

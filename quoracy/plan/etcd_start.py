@@ -45,7 +45,7 @@ def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCerti
         kind="start",
         title=f"start {count} of {cluster.name}",
         verdicts=(*unfit, *_what_waits(cluster, facts)),
-        groups=(Group("start the stopped members", "", steps, parallel=True),),
+        groups=(Group("start the stopped members", "", steps, parallel=True, served=False),),
     )
 
 

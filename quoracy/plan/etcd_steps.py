@@ -175,15 +175,30 @@ class WithdrawMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class StopMember(_HostStep):
-    """Stop a running member."""
+    """Stop a running member.
 
+    Attributes:
+        served: Whether it was seen serving; only then is it waited for when it is put back.
+    """
+
+    served: bool = True
     name: ClassVar[str] = "stop-member"
     title: ClassVar[str] = "stop"
 
     @property
     def undo(self) -> tuple[Step, ...]:
-        """Start it again and wait for it."""
+        """Start it again, and wait for it if it served."""
+        if not self.served:
+            return (ResumeMember(self.host),)
         return (StartMember(self.host), AwaitMember(self.host))
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeMember(_HostStep):
+    """Let systemd try to start a member that did not serve before either; nothing waits for it."""
+
+    name: ClassVar[str] = "resume-member"
+    title: ClassVar[str] = "start without waiting, as it did not serve before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +267,7 @@ _UNDO = {
         WithdrawBootstrap,
         WithdrawGeneration,
         WithdrawMember,
+        ResumeMember,
         StartMember,
         HaltMember,
         AwaitMember,

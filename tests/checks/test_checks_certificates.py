@@ -55,7 +55,7 @@ def test_expiry(days: int, reason: str | None) -> None:
     for verdict in found:
         assert verdict.stops == (days <= 0)
         assert verdict.where == "demo-1"
-        assert "quoracy etcd-rotate-certs demo" in verdict.next_step
+        assert "rotating certificates is not built yet" in verdict.next_step
 
 
 def aged(days: int) -> dict[str, bytes]:

@@ -94,3 +94,25 @@ def test_a_restart_by_systemd_fails_the_step_at_once() -> None:
 
     with pytest.raises(StepFailed, match="restarted"):
         Member(look).wait()
+
+
+@pytest.mark.parametrize("active", ["inactive", "failed"])
+def test_a_unit_that_has_ended_is_not_waited_for(active: str) -> None:
+    def look(now: float) -> MemberPoll:
+        unit = replace(fit(now).unit, active=active, pid=0)
+        return replace(fit(now), unit=unit, healthy=False)
+
+    member = Member(look)
+    with pytest.raises(StepFailed, match=f"the member has ended \\(unit is {active}\\)"):
+        member.wait()
+    assert len(member.looks) == 1
+
+
+def test_a_unit_that_systemd_starts_again_is_waited_for() -> None:
+    def look(now: float) -> MemberPoll:
+        seen = fit(now)
+        if now > 100.5:
+            return seen
+        return replace(seen, unit=replace(seen.unit, active="activating"), healthy=False)
+
+    assert "3 reads in a row" in Member(look).wait()

@@ -219,3 +219,41 @@ def test_a_plain_failure_says_who_keeps_the_change(db: Database) -> None:
     with pytest.raises(Refused, match="no") as raised:
         run(db, work)
     assert raised.value.__notes__ == ["a keeps what was changed there"]
+
+
+def test_what_did_not_serve_before_is_put_back_and_not_called_rolled_back(db: Database) -> None:
+    work = Fake(plan_of(replace(member("a"), served=False)))
+    work.failing["a", "wait"] = StepFailed("does not come up", where="a")
+    with pytest.raises(StepFailed) as raised:
+        run(db, work)
+    assert type(raised.value) is StepFailed
+    assert raised.value.what == (
+        "does not come up; what had been changed was put back; it did not serve before, and was not waited for"
+    )
+    assert work.acts[-2:] == ["a switch-back", "a start"]
+
+
+def test_what_fails_for_the_same_reason_when_it_is_put_back_says_so_once(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    for step in ("wait", "start"):
+        work.failing["a", step] = StepFailed("panic: no database", where="a")
+    with pytest.raises(RollbackFailed) as raised:
+        run(db, work)
+    assert raised.value.what == (
+        "panic: no database; and putting back failed at a: do start: for the same reason"
+    )
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_later_process_finds_nothing_to_put_back_unless_it_failed(
+    db: Database, *, failing: bool
+) -> None:
+    work = Fake(plan_of(member("a"), member("b")))
+    work.failing["b", "wait"] = StepFailed("does not come up", where="b")
+    if failing:
+        work.failing["b", "start"] = StepFailed("nor does the old one", where="b")
+    with pytest.raises(RollbackFailed if failing else RolledBack):
+        run(db, work)
+    left = {row.group for row in steps_of(db, "op") if json.loads(row.undo)}
+    assert ("b" in left) == failing
+    assert "a" in left  # its group has come to its end

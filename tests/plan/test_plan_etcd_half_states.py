@@ -27,6 +27,7 @@ from etcd_factories import (
 from quoracy.facts.etcd import MemberEntry
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
+from quoracy.plan.etcd_half_states import NO_REPLACING
 from quoracy.plan.plan import Plan
 
 WANTED = spec()
@@ -46,11 +47,11 @@ def only(plan: Plan) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("facts", "reason", "advice"),
     [
-        ({"has_log": False}, "LogMissing", "quoracy etcd-replace demo demo-2"),
+        ({"has_log": False}, "LogMissing", "is not built yet"),
         (
             {"config_cluster_id": None, "unit_file": None},
             "ConfigurationLost",
-            "quoracy etcd-replace demo demo-2",
+            "is not built yet",
         ),
         ({"data_cluster_id": "feed"}, "ForeignData", "move the directory aside"),
         (
@@ -68,19 +69,19 @@ def test_what_lies_on_one_host(facts: dict[str, Any], reason: str, advice: str) 
 
 def test_a_wiped_host_that_is_still_a_member_is_replaced_never_filled_anew() -> None:
     facts = with_host(healthy_facts(WANTED), "demo-3", absent())
-    assert only(planned(facts)) == ("MemberWiped", "run `quoracy etcd-replace demo demo-3`")
+    assert only(planned(facts)) == ("MemberWiped", NO_REPLACING)
 
 
 def test_a_wiped_host_that_has_been_removed_from_the_cluster_is_scaled() -> None:
     facts = with_host(healthy_facts(WANTED, members=entries(WANTED)[:2]), "demo-3", absent())
     reason, advice = only(planned(facts))
-    assert (reason, "quoracy etcd-scale demo" in advice) == ("TopologyDiffers", True)
+    assert (reason, "is not built yet" in advice) == ("TopologyDiffers", True)
 
 
 def test_a_member_that_was_added_and_has_never_started() -> None:
     listed = (*entries(WANTED), MemberEntry("a", "", ("https://198.51.100.9:2380",), learner=True))
     reason, advice = only(planned(healthy_facts(WANTED, members=listed)))
-    assert (reason, "quoracy etcd-scale demo" in advice) == ("NeverStarted", True)
+    assert (reason, "is not built yet" in advice) == ("NeverStarted", True)
 
 
 def test_a_member_added_again_after_its_host_was_wiped_is_said_once() -> None:

@@ -68,7 +68,7 @@ def test_topology_is_refused_with_the_command(members: tuple[MemberEntry, ...], 
     plan = plan_etcd_deploy(WANTED, healthy_facts(WANTED, members=members), request())
     found = [v for v in plan.verdicts if v.reason == "TopologyDiffers"]
     assert any(said in v.message for v in found)
-    assert all("quoracy etcd-scale demo" in v.next_step for v in found)
+    assert all("is not built yet" in v.next_step for v in found)
     assert plan.refused
 
 
@@ -153,4 +153,4 @@ def test_given_certificates_that_differ_are_refused_with_the_rotation_named() ->
     plan = plan_etcd_deploy(WANTED, healthy_facts(WANTED), request(certificates=wanted))
     found = [v for v in plan.verdicts if v.stops]
     assert set(reasons(found)) == {"CertificatesDiffer"}
-    assert all("etcd-rotate-certs demo" in v.next_step for v in found)
+    assert all("rotating certificates is not built yet" in v.next_step for v in found)

@@ -114,7 +114,7 @@ class MatrixScenario:
         site.apply(hosts=[site.host_entry(number) for number in numbers])
         plan = site.plan(**wanted)
         assert "TopologyDiffers" in reasons(plan)
-        assert "`quoracy etcd-scale scene`" in advice(plan)
+        assert "is not built yet" in advice(plan)
         named = "\n".join(
             f"{v.where} {v.message}" for v in plan.verdicts if v.reason == "TopologyDiffers"
         )

@@ -87,7 +87,7 @@ class TestFilesOnTheHosts:
         assert {v.where for v in told} == {host}
         assert {v.message.split()[0] for v in told} == {"peer.pem", "server.pem", "client.pem"}
         assert all(v.status is Status.WARN and f"{days} " in v.message for v in told)
-        assert all("`quoracy etcd-rotate-certs scene`" in v.next_step for v in told)
+        assert all("rotating certificates is not built yet" in v.next_step for v in told)
         assert plan.kind == "nothing"
         assert not plan.refused
 
@@ -111,7 +111,7 @@ class TestFilesOnTheHosts:
         for host in hosts:
             for role in ("peer", "server", "client"):
                 assert f"{host}: {role}.pem expired" in told.value.what
-        assert "`quoracy etcd-rotate-certs scene`" in told.value.next_step
+        assert "rotating certificates is not built yet" in told.value.next_step
         assert site.watch.restarts() == before
 
     def test_certificates_of_another_authority_are_refused_with_the_command_named(
@@ -121,7 +121,7 @@ class TestFilesOnTheHosts:
         with leaves(site, site.hosts[:1], stranger, timedelta(days=300)):
             plan = site.plan()
         assert reasons(plan) == {"CertificatesDiffer"}
-        assert "`quoracy etcd-rotate-certs scene`" in advice(plan)
+        assert "rotating certificates is not built yet" in advice(plan)
 
     def test_a_missing_key_is_refused_with_the_command_named(self, site: Site) -> None:
         key = "/etc/etcd/scene/tls/peer.key"
@@ -129,7 +129,7 @@ class TestFilesOnTheHosts:
         plan = site.plan()
         site.shell(site.hosts[0], f"mv {key}.kept {key}")
         assert reasons(plan) == {"CertificatesMissing"}
-        assert "`quoracy etcd-rotate-certs scene`" in advice(plan)
+        assert "rotating certificates is not built yet" in advice(plan)
 
     def test_a_release_that_was_replaced_is_a_change(self, site: Site) -> None:
         with replaced_binary(site):

@@ -13,7 +13,7 @@ from scenarios.scenario_site import Site
 from services.sample import sample
 
 from quoracy.effects.etcd_rollback import open_etcd_rollback
-from quoracy.errors import LeaseHeld
+from quoracy.errors import LeaseHeld, StepFailed
 from quoracy.operate.run import Asked, Report
 
 pytestmark = pytest.mark.lab
@@ -80,6 +80,50 @@ def test_while_somebody_is_at_it_there_is_nothing_to_put_back_and_no_trace_of_as
     assert put_back(back).outcome == "done"
     back.apply(etcd={**QUICK, "heartbeat_interval_ms": 65})
     assert back.plan().kind == "nothing"
+
+
+def test_starting_what_is_stopped_does_not_make_it_forgotten(back: Site) -> None:
+    """A start leaves members as they lie on disk, so what was half done still is."""
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 80})
+    first, second, _ = members(back.plan())
+    back.deploy_killed("switch-generation", first, "after")
+    back.stop(second)
+    started = back.deploy()
+    assert (started.outcome, started.plan.kind) == ("done", "start")
+    back.require_healthy()
+    report = put_back(back)
+    assert (report.outcome, report.plan.kind) == ("done", "rollback")
+    assert {step.host for _, step in report.plan.steps} == {first}
+    back.require_healthy()
+    back.back()
+    assert back.plan().kind == "nothing" or back.deploy().outcome == "done"
+
+
+def test_a_member_that_served_neither_before_nor_after_is_not_rolled_back(back: Site) -> None:
+    host = back.hosts[1]
+    database = f"{back.cluster.data_dir}/member/snap/db"
+    back.stop(host)
+    back.shell(host, f"cp -a {database} /root/kept && head -c 65536 /dev/zero > {database}")
+    back.apply(etcd={**QUICK, "heartbeat_interval_ms": 85})
+    generation = back.current()[host]
+    try:
+        with pytest.raises(StepFailed) as failure:
+            back.deploy()
+    finally:
+        back.stop(host)
+        back.shell(host, f"mv -f /root/kept {database}")
+    assert type(failure.value) is StepFailed, failure.value
+    said = failure.value.what
+    assert said.count("invalid database") == 1, said
+    assert "goroutine" not in said
+    assert "what had been changed was put back; it did not serve before" in said
+    assert failure.value.where == host
+    told = json.loads(quoracy(back, "history", "back", "--json").stdout)
+    assert told[0]["outcome"] == "failed"
+    assert back.current()[host] == generation
+    assert put_back(back).outcome == "nothing_to_do"
+    assert back.deploy().outcome == "done"
+    back.require_healthy()
 
 
 def test_a_create_that_was_cut_off_is_taken_off_all_hosts(back: Site, make_site) -> None:

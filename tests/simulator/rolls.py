@@ -114,6 +114,9 @@ class _Silent:
     def catch_up(self) -> None:
         pass
 
+    def all_put_back(self, group: str | None) -> None:
+        pass
+
 
 @dataclass
 class Work:
@@ -123,6 +126,7 @@ class Work:
         fail_at: The place of the step that does not succeed.
         cut_at: After so many steps, this member loses its network.
         groups: So many groups are done, then it is enough, and no look follows.
+        failed: The host of that step, once it has failed.
         met: Every world on the way.
         violations: Laws that were broken.
     """
@@ -135,6 +139,7 @@ class Work:
     violations: list[Violation] = field(default_factory=list)
     taken: list[Step] = field(default_factory=list)
     met: list[World] = field(default_factory=list)
+    failed: str = ""
     _waiting: list[Step] | None = None
     _lock: RLock = field(default_factory=RLock)
     _entered: int = 0
@@ -171,7 +176,7 @@ class Work:
 
     def _take(self, step: Step) -> None:
         if self.fail_at == len(self.taken):
-            self.fail_at = None
+            self.fail_at, self.failed = None, step.host
             raise Stuck(f"{step.name} on {step.host} was made to fail")
         self.taken.append(step)
         if step.name == "await-member" and self._waiting is not None:

@@ -134,6 +134,13 @@ def _start(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     return replace(host, runs=host.current, failed=False, enabled=True)
 
 
+def _resume(setting: Setting, world: World, index: int, step: Any) -> SimHost:
+    try:
+        return _start(setting, world, index, step)
+    except Stuck:  # nobody waits for it
+        return replace(world.hosts[index], failed=True)
+
+
 def _enable(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     return replace(world.hosts[index], enabled=True)
 
@@ -165,6 +172,7 @@ _STEPS: dict[str, Callable[[Setting, World, int, Any], SimHost]] = {
     "stop-member": _stop,
     "halt-member": _halt,
     "start-member": _start,
+    "resume-member": _resume,
     "enable-member": _enable,
     "await-member": _await,
     "finish-bootstrap": _finish,

@@ -93,9 +93,9 @@ def test_it_is_finished(half: SimulatedSite, state, restarted: bool, version: st
 @pytest.mark.parametrize(
     ("state", "command"),
     [
-        ({"runs": "", "log": "", "data_id": ""}, "etcd-replace"),
-        ({"runs": "", "log": ""}, "etcd-replace"),
-        (GONE, "etcd-"),
+        ({"runs": "", "log": "", "data_id": ""}, "not built yet"),
+        ({"runs": "", "log": ""}, "not built yet"),
+        (GONE, "ot built yet"),
         ({"runs": "", "data_id": OTHER, "log": OTHER}, "aside"),
         ({"runs": "", "data_id": OTHER, "log": OTHER, "config_id": OTHER}, ""),
     ],
