@@ -13,6 +13,7 @@ from quoracy.checks.certificates import WantedCertificates
 from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.etcd_neighbours import Neighbours
 from quoracy.facts.host import HostFacts, HostSilent
 from quoracy.pki.authority import Authority
 from quoracy.plan.etcd_deploy import DeployRequest
@@ -145,6 +146,7 @@ def absent(**changes: Any) -> EtcdHostFacts:
         "status": None,
         "healthy": False,
         "members": None,
+        "neighbours": Neighbours(),
     }
     return EtcdHostFacts(**{**values, **changes})
 

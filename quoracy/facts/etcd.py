@@ -17,6 +17,7 @@ from typing import Any
 from quoracy.commands.etcd import CERTIFICATE_ROLES, RELEASE_MARKER
 from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
 from quoracy.commands.guard import state_dir
+from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
 from quoracy.facts.host import (
     HostFacts,
     files_question,
@@ -121,6 +122,7 @@ class EtcdHostFacts:
         status: None when the member did not answer.
         healthy: Whether a linearizable read through the member succeeded.
         members: None when the member did not answer.
+        neighbours: What else of etcd is on the host; only looked for before the bootstrap is finished.
     """
 
     host: HostFacts
@@ -143,6 +145,7 @@ class EtcdHostFacts:
     status: StatusFacts | None
     healthy: bool
     members: tuple[MemberEntry, ...] | None
+    neighbours: Neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
             f"stat -L -c %d:%i /proc/$p/exe {config}/current/release/etcd | "
             "{ read -r running; echo running=$running; read -r linked; echo linked=$linked; }"
         ),
+        "neighbours": neighbours_question(cluster),
         "log": _there(f"{cluster.wal_dir}/*.wal"),
         "staged": _there(f"{config}/generations/*/release"),
         "keys": _there(f"{config}/tls/*.key"),
@@ -208,12 +212,13 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         return links[path].rsplit("/", 1)[-1] if path in links else None
 
     unit = parse_unit(answers["unit"])
+    bootstrap = text(f"{config}/bootstrap.yaml")
     return EtcdHostFacts(
         host=parse_host(answers),
         has_log=bool(answers["log"].lines),
         data_cluster_id=identity(f"{cluster.data_dir}/member/quoracy-cluster-id"),
         config_cluster_id=identity(f"{config}/cluster-id"),
-        bootstrap=text(f"{config}/bootstrap.yaml"),
+        bootstrap=bootstrap,
         formed=f"{config}/formed" in files,
         unit_file=text(f"/etc/systemd/system/{cluster.unit}"),
         generation=followed(f"{config}/current"),
@@ -235,6 +240,7 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         status=next(iter(parse_statuses(answers["status"])), None),
         healthy=parse_health(answers["health"]),
         members=parse_members(answers["members"]),
+        neighbours=parse_neighbours(cluster, answers["neighbours"], begun=bootstrap is not None),
     )
 
 

@@ -12,6 +12,7 @@ from quoracy.checks.certificates import WantedCertificates, check_given
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_beside import beside_verdicts
 from quoracy.plan.etcd_member import follows, preparation
 from quoracy.plan.etcd_refusals import clock_warnings
 from quoracy.plan.etcd_steps import (
@@ -40,7 +41,7 @@ def plan_create(
     found = sorted({host.bootstrap for host in facts.heard.values() if host.bootstrap})
     content = found[0] if found else bootstrap_config(cluster, token)
     verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, found)]
-    verdicts += _port_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
+    verdicts += beside_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
     verdicts += _ca_verdicts(facts, certificates)
     fresh = not any(heard.has_log for heard in facts.heard.values())
     prepare = [
@@ -132,19 +133,4 @@ def _ca_verdicts(facts: EtcdFacts, certificates: WantedCertificates) -> list[Ver
         for name, heard in facts.heard.items()
         if heard.bootstrap is not None
         and heard.certificates.get("ca.pem", b"").strip() != (certificates.ca or b"").strip()
-    ]
-
-
-def _port_verdicts(cluster: EtcdCluster, facts: EtcdFacts) -> list[Verdict]:
-    wanted = (cluster.ports.client, cluster.ports.peer)
-    return [
-        failed(
-            "PortTaken",
-            f"port {port} is in use by something else",
-            where=name,
-            next_step="stop it, or choose other ports in the spec",
-        )
-        for name, heard in facts.heard.items()
-        for port in wanted
-        if port in heard.host.listening and not heard.unit.pid
     ]

@@ -132,7 +132,7 @@ def _of_host(
             "ForeignData",
             f"{cluster.data_dir} holds data that does not belong to this cluster",
             where=name,
-            next_step="move the directory aside by hand after looking at it, or choose another directories.data",
+            next_step="it is left alone: choose another directories.data, or name other hosts in the spec",
         )
     return None
 

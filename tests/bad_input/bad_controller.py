@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import sqlite3
 import sys
 import time
@@ -25,7 +26,8 @@ from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster, ssh_targets
 
 RECORDED = Path(__file__).parents[1] / "facts" / "recorded"
-FAKE_HOSTS = {f"facts-{n}": f"198.51.100.{65 + n}" for n in (1, 2, 3)}
+_HOSTS_FILE = Path(__file__).parents[1] / "facts/recorded/hosts.json"
+FAKE_HOSTS = {host["name"]: host["address"] for host in json.loads(_HOSTS_FILE.read_text())}
 
 Answers = dict[str, Answer]
 Change = Callable[[Answers], Answers]

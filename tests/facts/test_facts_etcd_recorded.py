@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from quoracy.facts.etcd_cluster import EtcdFacts, presence
 from quoracy.facts.host import HostSilent
 from quoracy.facts.question import parse_answers
 from quoracy.spec.etcd import EtcdCluster
+from quoracy.templates.render import peer_url
 
 RECORDED = Path(__file__).parent / "recorded"
 FULL = ("3.4.23", "3.5.30")
@@ -27,9 +29,7 @@ def cluster(version: str) -> EtcdCluster:
             "kind": "etcd",
             "name": "facts",
             "version": version,
-            "hosts": [
-                {"name": name, "address": f"198.51.100.{65 + n}"} for n, name in enumerate(HOSTS, 1)
-            ],
+            "hosts": json.loads((RECORDED / "hosts.json").read_text()),
             "etcd": {"quota_backend_bytes": 8 * 1024 * 1024},
         }
     )
@@ -67,7 +67,12 @@ def test_absent(version: str) -> None:
         assert heard.process is None
         assert heard.host.architecture == "x86_64"
         assert heard.host.listening >= {22}
-        assert set(heard.host.free_bytes) == {"/var/lib/etcd/facts", "/opt/etcd"}
+        assert set(heard.host.free_bytes) == {
+            "/var/lib/etcd/facts",
+            "/var/lib/etcd/facts/member/wal",
+            "/var/lib/quoracy/facts",
+            "/opt/etcd",
+        }
         assert all(free > 1024**2 for free in heard.host.free_bytes.values())
         assert abs(heard.host.clock_s - facts.asked_at.timestamp()) < 10
 
@@ -174,7 +179,7 @@ def test_a_learner_that_has_not_started(version: str) -> None:
     facts = recorded(version, "learner-unstarted")
     learners = [entry for entry in facts.members or () if entry.learner]
     assert [(entry.name, entry.peer_urls) for entry in learners] == [
-        ("", ("https://198.51.100.68:2380",))
+        ("", (peer_url(cluster(version), cluster(version).host("facts-3")),))
     ]
     assert voter_names(facts) == {"facts-1", "facts-2"}
 

@@ -53,11 +53,11 @@ def only(plan: Plan) -> tuple[str, str]:
             "ConfigurationLost",
             "is not built yet",
         ),
-        ({"data_cluster_id": "feed"}, "ForeignData", "move the directory aside"),
+        ({"data_cluster_id": "feed"}, "ForeignData", "it is left alone"),
         (
             {"data_cluster_id": None, "config_cluster_id": None},
             "ForeignData",
-            "move the directory aside",
+            "it is left alone",
         ),
     ],
 )

@@ -96,7 +96,7 @@ def test_it_is_finished(half: SimulatedSite, state, restarted: bool, version: st
         ({"runs": "", "log": "", "data_id": ""}, "not built yet"),
         ({"runs": "", "log": ""}, "not built yet"),
         (GONE, "ot built yet"),
-        ({"runs": "", "data_id": OTHER, "log": OTHER}, "aside"),
+        ({"runs": "", "data_id": OTHER, "log": OTHER}, "left alone"),
         ({"runs": "", "data_id": OTHER, "log": OTHER, "config_id": OTHER}, ""),
     ],
     ids=["wiped", "log lost", "wiped host", "foreign data", "of another cluster"],
