@@ -121,7 +121,8 @@ def start_member(cluster: EtcdCluster) -> str:
 
 def member_log(cluster: EtcdCluster, since: str) -> str:
     """Fragment that prints what the member has written since a time, as systemd.time(7) has it."""
-    return f"journalctl -u {cluster.unit} --since={since} -n 200 --no-pager -o cat | cut -b -4000"
+    # With --since, journalctl of systemd 252 counts the lines of -n from the beginning.
+    return f"journalctl -u {cluster.unit} --since={since} --no-pager -o cat | tail -n 200 | cut -b -4000"
 
 
 def form_member(cluster: EtcdCluster) -> str:

@@ -123,7 +123,7 @@ def test_start_and_stop() -> None:
 since=$(date +%s)
 systemctl reset-failed etcd-demo.service 2>/dev/null || true
 systemctl is-enabled --quiet etcd-demo.service || systemctl enable --quiet etcd-demo.service
-systemctl start etcd-demo.service 2>/dev/null || { journalctl -u etcd-demo.service --since=@$since -n 200 --no-pager -o cat | cut -b -4000 >&2; exit 1; }
+systemctl start etcd-demo.service 2>/dev/null || { journalctl -u etcd-demo.service --since=@$since --no-pager -o cat | tail -n 200 | cut -b -4000 >&2; exit 1; }
 """
     )
     assert etcd.stop_member(DEMO) == "set -eu\nsystemctl stop etcd-demo.service\n"
