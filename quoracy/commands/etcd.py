@@ -6,6 +6,7 @@ from which the next run goes on.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,23 +17,48 @@ from quoracy.templates.render import Generation
 
 RELEASE_MARKER = ".quoracy-sha256"
 CERTIFICATE_ROLES: Final = ("peer", "server", "client")
+_AS_ETCD = "setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs --"
+
+
+def as_etcd(*argv: str) -> str:
+    """A command that runs as the user etcd.
+
+    Root touches nothing in directories of etcd's: there a link may lead to a file of root's.
+    """
+    return f"{_AS_ETCD} {shlex.join(argv)}"
+
+
+def marker_path(cluster: EtcdCluster) -> str:
+    """The file of etcd's that says which cluster the data belongs to."""
+    return f"{cluster.data_dir}/member/quoracy-cluster-id"
+
+
+def record_dir(cluster: EtcdCluster) -> str:
+    """What the running process started with, written by pre-start; root's."""
+    return f"/run/quoracy-etcd-{cluster.name}"
+
+
+def runtime_dir(cluster: EtcdCluster) -> str:
+    """The unit's RuntimeDirectory, etcd's: a link to the recorded configuration.
+
+    Of a process that an earlier pre-start has started: the record itself.
+    """
+    return f"/run/etcd-{cluster.name}"
 
 
 def prepare_host(cluster: EtcdCluster) -> str:
     """The system user and the directories of the cluster; existing data is left as it is."""
     config, data = cluster.config_dir, cluster.data_dir
-    parts = [
+    parts: list[tuple[str, ...] | str] = [
         ("systemd-sysusers", "--inline", 'u etcd - "etcd" /nonexistent'),
         ("mkdir", "-p", "-m", "0755", config, f"{config}/generations"),
         ("mkdir", "-p", "-m", "0750", f"{config}/tls"),
         ("chown", "root:etcd", f"{config}/tls"),
-        ("mkdir", "-p", data),
-        ("chown", "etcd:etcd", data),
-        ("chmod", "0700", data),
+        _GIVEN_TO_ETCD,
+        ("given_to_etcd", data),
     ]
     if cluster.directories.wal:
-        wal = cluster.directories.wal
-        parts += [("mkdir", "-p", wal), ("chown", "etcd:etcd", wal), ("chmod", "0700", wal)]
+        parts.append(("given_to_etcd", cluster.directories.wal))
     return script(*parts)
 
 
@@ -187,10 +213,8 @@ def withdraw_generation(cluster: EtcdCluster) -> str:
 
 def finish_bootstrap(cluster: EtcdCluster, cluster_id: str) -> str:
     """Mark data and configuration with the cluster's ID; from now on an empty log is refused."""
-    data = f"{cluster.data_dir}/member/quoracy-cluster-id"
     return script(
-        write_file(data, f"{cluster_id}\n".encode(), mode="0644", owner="etcd:etcd"),
-        ("sync", "-f", f"{cluster.data_dir}/member"),
+        as_etcd("sh", "-c", _MARK, "sh", cluster_id, marker_path(cluster)),
         write_file(f"{cluster.config_dir}/cluster-id", f"{cluster_id}\n".encode(), mode="0644"),
         ("rm", "-f", f"{cluster.config_dir}/bootstrap.yaml", f"{cluster.config_dir}/formed"),
         ("sync", "-f", cluster.config_dir),
@@ -209,4 +233,30 @@ def subject_names(host: EtcdHost) -> tuple[str, ...]:
 
 
 def _move_aside(directory: str, stamp: str) -> str:
-    return f"if [ -e {directory} ]; then mv -T {directory} {directory}.aside-{stamp}; fi"
+    moved = as_etcd("mv", "-T", directory, f"{directory}.aside-{stamp}")
+    return f"if [ -e {directory} ]; then {moved}; fi"
+
+
+# $1 and $2: the cluster's ID, and the file that it goes to, as `write_file` replaces one.
+_MARK = (
+    'umask 022; echo "$1" > "$2.quoracy-new" && sync "$2.quoracy-new" '
+    '&& mv -f -T "$2.quoracy-new" "$2" && sync -f "${2%/*}"'
+)
+
+# $1: a directory. Root makes it, or gives it away, only where nobody else can put a link in its place.
+_GIVEN_TO_ETCD = f"""given_to_etcd() {{
+    {_AS_ETCD} sh -c 'umask 077; mkdir -p "$1" && chmod 0700 "$1"' sh "$1" 2>/dev/null && return
+    at=$(readlink -m "$1")
+    while [ "$at" != / ]; do
+        at=${{at%/*}}; at=${{at:-/}}
+        [ -e "$at" ] || continue
+        case $(stat -c '%u %A' "$at") in
+            '0 d????-??-'*) ;;
+            *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
+               exit 1 ;;
+        esac
+    done
+    mkdir -p "$1"
+    chown etcd:etcd "$1"
+    chmod 0700 "$1"
+}}"""

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from quoracy.commands.script import Argv, script, write_file
 from quoracy.commands.service_layout import dependencies_path, journal_path, release_path
-from quoracy.commands.service_owner import marked, secured
+from quoracy.commands.service_owner import copied, marked, secured
 from quoracy.commands.service_release import unpack
 from quoracy.commands.service_user import as_user, in_sandbox
 from quoracy.spec.service import Service, ServiceType
@@ -91,6 +91,7 @@ def install_dependencies_on_host(
         command: Shell; `bin` of a virtual environment that has pip is the first place on its PATH.
     """
     path = dependencies_path(service, key)
+    made = dependencies_path(service, f".{key}.incoming")
     install = f'PATH="$PWD/bin:$PATH"; {command}'
     parents = {str(PurePosixPath(f"{path}/{name}").parent) for name in files}
     return script(
@@ -102,10 +103,11 @@ def install_dependencies_on_host(
         *(write_file(f"{path}/{name}", content, mode="0600") for name, content in files.items()),
         ("chown", "-R", "-h", f"{service.user}:", path),
         in_sandbox(service.user, path, ("sh", "-c", install), timeout_s, what="the installation"),
+        *copied(path, made),
+        ("rm", "-rf", path),
+        ("mv", "-T", made, path),
         # Among them may be a registry's token.
-        *(("rm", "-f", f"{path}/{name}") for name in files),
-        ("chown", "-R", "-h", "root:root", path),
-        ("chmod", "-R", "u+rwX,go+rX,go-w", path),
+        *(("rm", "-rf", f"{path}/{name}") for name in files),
         *_dependencies_complete(service, path),
     )
 

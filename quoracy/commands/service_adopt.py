@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from quoracy.commands.script import Argv, link, script
 from quoracy.commands.service_layout import UNITS, journal_path, socket_name, web_root
 from quoracy.commands.service_owner import (
-    LEADS_THROUGH_A_LINK,
     LINKS,
     held,
+    moved,
     owner_given_back,
     without_traps,
 )
@@ -44,7 +44,7 @@ def adopt_service(service: Service, release: str, flat: str) -> str:
         ("chown", "root:root", directory),
         ("chmod", "u=rwx,go=rx,ug-s,-t", directory),
         *without_traps(service),
-        LEADS_THROUGH_A_LINK,
+        moved(service),
         *(_moved(service, name) for name in service.redeploy.shared),
         *install_units(service, release),
         unproven(service, release),
@@ -71,14 +71,11 @@ def release_adopted(service: Service) -> str:
         f"[ ! -e {journal}/clearing ] || "
         '{ echo "the flat files are being taken away; roll back to their copy" >&2; exit 1; }',
         *stopped(service),
-        LEADS_THROUGH_A_LINK,
+        moved(service),
         f"""while IFS= read -r name; do
     [ ! -e "{directory}/$name" ] && [ ! -L "{directory}/$name" ] || continue
     [ -e "{directory}/shared/$name" ] || [ -L "{directory}/shared/$name" ] || continue
-    if leads_through_a_link {directory} "$name" || leads_through_a_link {directory}/shared "$name"; then
-        echo "$name leads through a link, so it is not moved" >&2; exit 1
-    fi
-    mv -T "{directory}/shared/$name" "{directory}/$name"
+    moved {directory}/shared {directory} "$name"
 done < {journal}/shared""",
         f"for each in {' '.join(LINKS)}; do",
         f"[ ! -L {directory}/$each ] || rm -f {directory}/$each; done",
@@ -121,16 +118,12 @@ def _moved(service: Service, name: str) -> str:
     old, new = shlex.quote(f"{directory}/{name}"), shlex.quote(f"{directory}/shared/{name}")
     parent = str(PurePosixPath(f"{directory}/shared/{name}").parent)
     both = shlex.quote(f"{name} is in {directory} and in {directory}/shared; remove one of them")
-    linked = shlex.quote(f"{name} leads through a link, so it is not moved")
-    word = shlex.quote(name)
+    move = shlex.join(("moved", directory, f"{directory}/shared", name))
     return f"""if [ -e {old} ] || [ -L {old} ]; then
     {as_user(service.user, "mkdir", "-p", parent)}
-    if leads_through_a_link {directory} {word} || leads_through_a_link {directory}/shared {word}; then
-        echo {linked} >&2; exit 1
-    fi
-    if [ -d {new} ] && [ ! -L {new} ]; then rmdir --ignore-fail-on-non-empty {new}; fi
+    if [ -d {new} ] && [ ! -L {new} ]; then {as_user(service.user, "rmdir", "--ignore-fail-on-non-empty")} {new}; fi
     if [ -e {new} ] || [ -L {new} ]; then echo {both} >&2; exit 1; fi
-    mv -T {old} {new}
+    {move}
 fi"""
 
 

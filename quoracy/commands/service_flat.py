@@ -11,7 +11,7 @@ from quoracy.commands.service_layout import (
     release_path,
     web_root,
 )
-from quoracy.commands.service_owner import owner_note, secured
+from quoracy.commands.service_owner import copied, owner_note, secured
 from quoracy.commands.service_release import made_links
 from quoracy.commands.service_switch import aside_web_root
 from quoracy.spec.service import Service, ServiceType
@@ -121,9 +121,7 @@ def _kept_public(service: Service, own: str) -> tuple[str | Argv, ...]:
     root, directory = web_root(service), service.directory
     return (
         f"if [ -d {root} ] && [ ! -L {root} ]; then",
-        ("cp", "-a", "--reflink=auto", "-T", root, f"{own}/public"),
-        ("chown", "-R", "-h", "root:root", f"{own}/public"),
-        ("chmod", "-R", "u+rwX,go+rX,go-w,ug-s", f"{own}/public"),
+        *copied(root, f"{own}/public"),
         "else",
         f"case $(readlink -f {root} || :) in",
         f'{directory}/*) public=$(readlink -f {root}); ln -s "..${{public#{directory}}}" {own}/public ;;',

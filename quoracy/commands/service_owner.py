@@ -18,16 +18,6 @@ from quoracy.spec.service import Service
 LINKS = ("current", "previous", "current.quoracy-new", "previous.quoracy-new")
 """Links in a service's directory, with what a run that was killed while it made one has left."""
 
-# $1 and $2: a directory, and a path below it, which is moved by root.
-LEADS_THROUGH_A_LINK = """leads_through_a_link() {
-    at=$1 rest=$2
-    while [ "$rest" != "${rest#*/}" ]; do
-        at=$at/${rest%%/*} rest=${rest#*/}
-        [ ! -L "$at" ] || return 0
-    done
-    return 1
-}"""
-
 
 def owner_note(service: Service) -> str:
     """Where owner and mode of the flat directory are noted: a line `uid:gid mode`."""
@@ -115,6 +105,26 @@ def without_traps(service: Service) -> tuple[str | Argv, ...]:
     )
 
 
+def moved(service: Service) -> str:
+    """A function of the shell that moves $3 from $1 to $2: the service's directory and a part of it, or back.
+
+    Whoever owns a directory on the way may put a link in its place at any moment. What is open stays what
+    it is, and the kernel tells where that lies.
+    """
+    directory = service.directory
+    return f"""real=$(readlink -f {directory})
+moved() {{
+    below=''; case $3 in */*) below=/${{3%/*}} ;; esac
+    exec 7< "$1$below/." 8< "$2$below/."
+    if [ "$(readlink /proc/$$/fd/7)" != "$real${{1#{directory}}}$below" ] \\
+        || [ "$(readlink /proc/$$/fd/8)" != "$real${{2#{directory}}}$below" ]; then
+        echo "$3 leads through a link, so it is not moved" >&2; exit 1
+    fi
+    mv -T "/proc/$$/fd/7/${{3##*/}}" "/proc/$$/fd/8/${{3##*/}}"
+    exec 7<&- 8<&-
+}}"""
+
+
 def marked(service: Service) -> str:
     """Fragment that says for which service the directory is kept; stops when it is another one.
 
@@ -130,6 +140,25 @@ def marked(service: Service) -> str:
 fi
 read -r subject < {mark}
 [ "$subject" = {subject} ] || {{ echo "{service.directory} is kept for $subject" >&2; exit 1; }}"""
+
+
+def copied(source: str, target: str) -> tuple[str | Argv, ...]:
+    """Fragments that copy what a user has made into a directory of root's, without programs that run as others.
+
+    The user may still have a hand in the source, where chown and chmod could be led elsewhere: tar goes
+    from directory to directory by what is open, and follows no link.
+    """
+    broken = f"{target}.broken"
+    return (
+        ("rm", "-rf", target, broken),
+        ("mkdir", "-m", "0700", target),
+        # The exit code of a pipe's first command is lost.
+        f"{{ tar -c -f - -C {source} . || : > {broken}; }} "
+        f"| tar -x -f - -C {target} --no-same-owner --no-same-permissions --no-overwrite-dir",
+        f"[ ! -e {broken} ] || {{ rm -f {broken}; "
+        f'echo "{source} could not be copied as it is" >&2; exit 1; }}',
+        ("chmod", "-R", "u+rwX,go+rX,go-w", target),
+    )
 
 
 def require_root_owned(service: Service, release: str) -> str:

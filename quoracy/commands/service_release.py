@@ -18,7 +18,7 @@ from quoracy.commands.service_layout import (
     incoming_path,
     release_path,
 )
-from quoracy.commands.service_owner import marked
+from quoracy.commands.service_owner import copied, marked
 from quoracy.commands.service_user import as_user, in_sandbox
 from quoracy.facts.manifest import Manifest
 from quoracy.spec.service import Service, ServiceType
@@ -95,8 +95,9 @@ def build_release(service: Service, release: str, command: str, timeout_s: int) 
         f"mv -T {incoming}/.quoracy {aside}; }}",
         ("chown", "-R", "-h", f"{user}:", incoming),
         in_sandbox(user, incoming, ("sh", "-c", command), timeout_s, what="the build"),
-        ("chown", "-R", "-h", "root:root", incoming),
-        ("chmod", "-R", "u+rwX,go+rX,go-w", incoming),
+        *copied(incoming, f"{incoming}.built"),
+        ("rm", "-rf", incoming),
+        ("mv", "-T", f"{incoming}.built", incoming),
         ("rm", "-rf", f"{incoming}/.quoracy"),
         # The build may have changed any file: no other release is made from this one.
         f"[ ! -e {aside}/manifest ] || mv -T {aside}/manifest {aside}/manifest-before-build",

@@ -21,6 +21,7 @@ from quoracy.checks.service import (
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.commands.service import last_words
 from quoracy.commands.service_layout import web_root
+from quoracy.commands.service_user import as_user
 from quoracy.errors import CommandTimeout, HostUnreachable, QuoracyError, StepFailed
 from quoracy.facts.service_state import (
     UnitState,
@@ -213,11 +214,14 @@ class _Gate:
     def _file(self, path: str) -> bytes | None:
         flat = self._directory == self._service.directory
         root = web_root(self._service) if flat else f"{self._directory}/.quoracy/public"
-        place = shlex.quote(f"{root}{unquote(path.partition('?')[0])}")
-        script = (
-            f"for each in {place} {place}/index.html; do "
+        place = f"{root}{unquote(path.partition('?')[0])}"
+        first = (
+            'for each in "$1" "$1/index.html"; do '
             f'[ ! -f "$each" ] || {{ head -c {MAX_BODY_BYTES} "$each"; exit; }}; done; exit 1'
         )
+        argv = ("sh", "-c", first, "sh", place)
+        # What nginx serves of a flat directory is the app user's: a link there may lead to a file of root's.
+        script = as_user(self._service.user, *argv) if flat else shlex.join(argv)
         found = self._host.run(script, what="read the release's page", check=False)
         return found.stdout if found.exit_code == 0 else None
 

@@ -14,7 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quoracy.commands.etcd import CERTIFICATE_ROLES, RELEASE_MARKER
+from quoracy.commands.etcd import (
+    CERTIFICATE_ROLES,
+    RELEASE_MARKER,
+    as_etcd,
+    marker_path,
+    record_dir,
+    runtime_dir,
+)
 from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
@@ -159,7 +166,7 @@ class MemberPoll:
 
 def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
     """All questions to one host, for one round trip."""
-    config, run = cluster.config_dir, f"/run/etcd-{cluster.name}"
+    config = cluster.config_dir
     paths = (cluster.data_dir, cluster.wal_dir, cluster.directories.bin, state_dir(cluster.name))
     return {
         **host_questions(cluster.name, paths),
@@ -190,9 +197,15 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
                 f"{config}/cluster-id",
                 f"{config}/tls/*.pem",
                 f"/etc/systemd/system/{cluster.unit}",
-                f"{cluster.data_dir}/member/quoracy-cluster-id",
-                f"{run}/*",
-            )
+                *(f"{record_dir(cluster)}/{name}" for name in (*_RECORDED, "invocation")),
+            ),
+            as_etcd(
+                "tar",
+                "-cf",
+                "-",
+                marker_path(cluster),
+                *(f"{runtime_dir(cluster)}/{name}" for name in _RECORDED),
+            ),
         ),
     }
 
@@ -200,7 +213,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
 def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> EtcdHostFacts:
     """The answers to `etcd_questions`."""
     files, links = parse_files(answers["files"])
-    config, run = cluster.config_dir, f"/run/etcd-{cluster.name}"
+    config = cluster.config_dir
 
     def text(path: str) -> str | None:
         return files[path].decode("utf-8", "replace") if path in files else None
@@ -213,10 +226,15 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
 
     unit = parse_unit(answers["unit"])
     bootstrap = text(f"{config}/bootstrap.yaml")
+    recorded = record_dir(cluster)
+    invocation = answers["unit"].pairs.get("InvocationID")
+    if not invocation or identity(f"{recorded}/invocation") != invocation:
+        # Started by the pre-start of an earlier version, which left its record with etcd.
+        recorded = runtime_dir(cluster)
     return EtcdHostFacts(
         host=parse_host(answers),
         has_log=bool(answers["log"].lines),
-        data_cluster_id=identity(f"{cluster.data_dir}/member/quoracy-cluster-id"),
+        data_cluster_id=identity(marker_path(cluster)),
         config_cluster_id=identity(f"{config}/cluster-id"),
         bootstrap=bootstrap,
         formed=f"{config}/formed" in files,
@@ -234,7 +252,7 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         },
         keys=frozenset(line.rsplit("/", 1)[-1] for line in answers["keys"].lines),
         unit=unit,
-        process=_process(answers["process"], {k: text(f"{run}/{k}") or "" for k in _RECORDED})
+        process=_process(answers["process"], {k: text(f"{recorded}/{k}") or "" for k in _RECORDED})
         if unit.pid
         else None,
         status=next(iter(parse_statuses(answers["status"])), None),
@@ -323,7 +341,8 @@ def _there(pattern: str) -> str:
 
 def _unit_question(cluster: EtcdCluster) -> str:
     properties = (
-        "LoadState,ActiveState,MainPID,NRestarts,ExecMainStartTimestampMonotonic,UnitFileState"
+        "LoadState,ActiveState,MainPID,NRestarts,ExecMainStartTimestampMonotonic,UnitFileState,"
+        "InvocationID"
     )
     return f"systemctl show -p {properties} {cluster.unit}"
 

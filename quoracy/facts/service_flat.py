@@ -8,13 +8,14 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from quoracy.commands.service_layout import DERIVED
+from quoracy.commands.service_user import as_user
 from quoracy.facts.question import Answer
 from quoracy.spec.service import Service, ServiceType
 from quoracy.spec.service_fields import OURS
 
 DATABASES = ("*.db", "*.sqlite", "*.sqlite3")
 DIGESTS_S = 10
-"""Seconds for reading what may have been written: a host is not held up by gigabytes of uploads."""
+"""Seconds for reading, as its user, what may have been written: a host is not held up by gigabytes of uploads."""
 
 
 def flat_question(service: Service) -> str:
@@ -51,6 +52,7 @@ def _written(service: Service, pruned: str) -> str:
     if service.type is ServiceType.STATIC:
         return ":"
     shared = (f"-path {shlex.quote(f'./{_literal(one)}')}" for one in service.redeploy.shared)
+    read = as_user(service.user, "xargs", "-0", "-r", "sha256sum", "-z", "--")
     databases = _or(f"-iname '{name}'" for name in DATABASES)
     return f"""[ -L current ] || {{
 echo
@@ -60,7 +62,7 @@ newer=
 written=$(find . -mindepth 1 \\( {_or([pruned, *shared])} \\) -prune -o -type f \\( $newer {databases} \\) \\
     -printf '%P\\0' | base64 -w0)
 echo "$written"
-echo "$written" | base64 -d | timeout {DIGESTS_S} xargs -0 -r sha256sum -z -- | base64 -w0
+echo "$written" | base64 -d | timeout {DIGESTS_S} {read} | base64 -w0
 }}"""
 
 

@@ -28,7 +28,8 @@ def service_questions(service: Service, source: str) -> dict[str, str]:
         "place": place_question(service),
         "records": _records(directory),
         "manifest": (
-            f"cd {directory}/current && read -r record < .quoracy/release.json && "
+            # What root reads is root's.
+            f"cd {directory}/current && [ -O . ] && [ -O .quoracy ] && [ ! -L .quoracy ] && read -r record < .quoracy/release.json && "
             f'case $record in *\'"source": "{source}"\'*) ;; '
             "*) gzip -1 -c .quoracy/manifest | base64 -w0 ;; esac"
         ),
@@ -49,9 +50,9 @@ def service_questions(service: Service, source: str) -> dict[str, str]:
 
 def _records(directory: str) -> str:
     """ID, last mark of the gate, and record of each complete release, without a process for any."""
-    return f"""cd {directory}/releases && for f in */.quoracy/complete; do
+    return f"""cd {directory}/releases && [ -O . ] && for f in */.quoracy/complete; do
 d=${{f%/complete}}
-[ -e "$f" ] && read -r record < "$d/release.json" || continue
+[ -e "$f" ] && [ -O "$d/.." ] && [ ! -L "$d" ] && [ -O "$d" ] && read -r record < "$d/release.json" || continue
 mark=none; for m in proven healthy; do [ ! -e "$d/$m" ] || mark=$m; done
 printf '%s %s %s\\n' "${{d%/.quoracy}}" $mark "$record"
 done"""

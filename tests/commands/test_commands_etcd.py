@@ -36,17 +36,30 @@ systemd-sysusers --inline 'u etcd - "etcd" /nonexistent'
 mkdir -p -m 0755 /etc/etcd/demo /etc/etcd/demo/generations
 mkdir -p -m 0750 /etc/etcd/demo/tls
 chown root:etcd /etc/etcd/demo/tls
-mkdir -p /var/lib/etcd/demo
-chown etcd:etcd /var/lib/etcd/demo
-chmod 0700 /var/lib/etcd/demo
+given_to_etcd() {
+    setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- sh -c 'umask 077; mkdir -p "$1" && chmod 0700 "$1"' sh "$1" 2>/dev/null && return
+    at=$(readlink -m "$1")
+    while [ "$at" != / ]; do
+        at=${at%/*}; at=${at:-/}
+        [ -e "$at" ] || continue
+        case $(stat -c '%u %A' "$at") in
+            '0 d????-??-'*) ;;
+            *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
+               exit 1 ;;
+        esac
+    done
+    mkdir -p "$1"
+    chown etcd:etcd "$1"
+    chmod 0700 "$1"
+}
+given_to_etcd /var/lib/etcd/demo
 """
     )
 
 
 def test_prepare_host_with_a_log_of_its_own() -> None:
-    assert etcd.prepare_host(APART).endswith("""mkdir -p /wal/etcd/demo
-chown etcd:etcd /wal/etcd/demo
-chmod 0700 /wal/etcd/demo
+    assert etcd.prepare_host(APART).endswith("""given_to_etcd /data/etcd/demo
+given_to_etcd /wal/etcd/demo
 """)
 
 
@@ -136,8 +149,8 @@ def test_withdraw_member_moves_data_aside_and_deletes_none() -> None:
 systemctl disable --quiet --now etcd-demo.service 2>/dev/null || true
 [ "$(systemctl show --value -p MainPID etcd-demo.service)" = 0 ]
 rm -f /srv/etc/demo/formed
-if [ -e /data/etcd/demo/member ]; then mv -T /data/etcd/demo/member /data/etcd/demo/member.aside-op1; fi
-if [ -e /wal/etcd/demo/wal ]; then mv -T /wal/etcd/demo/wal /wal/etcd/demo/wal.aside-op1; fi
+if [ -e /data/etcd/demo/member ]; then setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- mv -T /data/etcd/demo/member /data/etcd/demo/member.aside-op1; fi
+if [ -e /wal/etcd/demo/wal ]; then setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- mv -T /wal/etcd/demo/wal /wal/etcd/demo/wal.aside-op1; fi
 rm -f /srv/etc/demo/bootstrap.yaml
 """
     )

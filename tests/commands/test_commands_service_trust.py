@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from stat import S_ISLNK
 
 import pytest
 from flat_machine import FLAT, NOBODY, SERVICE, lay_out, owner
@@ -12,6 +13,7 @@ from service_machine import USER, Machine, links, listing, stage, web
 from quoracy.commands.service import prepare_service
 from quoracy.commands.service_adopt import adopt_service, release_adopted
 from quoracy.commands.service_flat import keep_flat
+from quoracy.commands.service_release import build_release
 from quoracy.commands.service_switch import switch_release
 from quoracy.commands.service_user import as_user
 
@@ -95,6 +97,66 @@ def test_nothing_is_moved_through_a_link(machine: Machine, tree: Path) -> None:
     assert not list(outside.iterdir())
     machine.run(release_adopted(SERVICE))
     assert (machine.dir / "data/db").read_text() == "old data/db"
+
+
+# The app user is quicker than root: between two of its commands a directory becomes a link.
+SWAPS = """#!/bin/sh
+case "$*" in
+    *db)
+        /bin/mv ROOT/opt/web/shared/data ROOT/opt/web/shared/kept
+        /bin/ln -s ROOT/outside ROOT/opt/web/shared/data ;;
+esac
+exec /bin/mv "$@"
+"""
+
+
+def test_a_directory_that_is_replaced_at_the_last_moment_leads_root_nowhere(
+    machine: Machine, tree: Path
+) -> None:
+    lay_out(machine)
+    outside = machine.root / "outside"
+    outside.mkdir()
+    stage(machine, SERVICE, tree, "r1")
+    machine.run(keep_flat(SERVICE, "flat", FLAT))
+    machine.program("mv", SWAPS)
+    machine.run(adopt_service(SERVICE, "r1", "flat"))
+    assert not list(outside.iterdir())
+    assert (machine.dir / "shared/kept/db").read_text() == "old data/db"
+
+
+TELLS = """#!/bin/sh
+for last in "$@"; do :; done
+[ ! -d "$last" ] || stat -c "PROGRAM %U" "$last" >> ROOT/told
+exec /bin/PROGRAM "$@"
+"""
+
+
+def test_what_a_build_has_made_is_copied_and_not_given_away_in_place(
+    machine: Machine, tree: Path
+) -> None:
+    """In a directory of the app user's chmod can be led to any file."""
+    told, stream = machine.stage(SERVICE, "r1", tree, complete=False)
+    machine.run(prepare_service(SERVICE))
+    machine.run(told, stream)
+    outside = machine.root / "outside"
+    outside.write_text("root's")
+    outside.chmod(0o600)
+    for program in ("chmod", "chown"):
+        machine.program(program, TELLS.replace("PROGRAM", program))
+    build = (
+        f"touch own; chmod 6755 own; ln -s {outside} link; mkdir -m 0700 closed; echo x > closed/x"
+    )
+    machine.run(build_release(SERVICE, "r1", build, 20))
+    release = machine.dir / "releases/r1"
+    told_of = set((machine.root / "told").read_text().splitlines())
+    assert told_of == {"chmod root", "chown root"}
+    found = {path.name: path.lstat() for path in (release, *release.rglob("*"))}
+    assert {status.st_uid for status in found.values()} == {0}
+    assert {one.st_mode & 0o6022 for one in found.values() if not S_ISLNK(one.st_mode)} == {0}
+    assert found["own"].st_mode & 0o777 == 0o755
+    assert (release / "closed").stat().st_mode & 0o777 == 0o755
+    assert outside.stat().st_mode & 0o777 == 0o600
+    assert (release / "index.js").read_text() == "new"
 
 
 SEES = """#!/bin/sh

@@ -66,9 +66,12 @@ def test_files_and_links(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\0\xff\n@file /etc/shadow eA==\n")
     (tmp_path / "link").symlink_to("generations/abc")
+    (tmp_path / "theirs").write_text("of another user")
     paths = (f"{tmp_path}/link", f"{tmp_path}/empty", f"{tmp_path}/bin*", f"{tmp_path}/absent")
-    files, links = parse_files(ask({"files": files_question(paths)})["files"])
+    also = f"tar -cf - {tmp_path}/theirs {tmp_path}/none"
+    files, links = parse_files(ask({"files": files_question(paths, also)})["files"])
     assert files == {
+        f"{tmp_path}/theirs": b"of another user",
         f"{tmp_path}/empty": b"",
         f"{tmp_path}/binary": b"\0\xff\n@file /etc/shadow eA==\n",
     }

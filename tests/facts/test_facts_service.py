@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from service_factories import service
+from setpriv_stub import put_setpriv
 
 from quoracy.facts.manifest import Entry, Manifest
 from quoracy.facts.question import Answer, ask_all, parse_answers
@@ -71,7 +72,7 @@ class Site:
     def __init__(self, root: Path) -> None:
         self.root, self.dir = root, root / "opt/web"
         self.dir.mkdir(parents=True)
-        (root / "bin").mkdir()
+        put_setpriv(root / "bin", root / "as")
         (root / "etc").mkdir()
         self.pid, self.socket, self.started, self.meanwhile = 0, "inactive", "", ":"
 
@@ -153,6 +154,20 @@ def test_prepared_and_no_more_is_still_none(site: Site) -> None:
     for name in ("releases", "shared", "deps", ".quoracy"):
         (site.dir / name).mkdir()
     assert site.look().layout == "none"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives directories away")
+@pytest.mark.parametrize("theirs", ["releases", "releases/r1", "releases/r1/.quoracy"])
+def test_what_is_not_roots_is_not_read_as_a_record(site: Site, theirs: str) -> None:
+    """Its owner may make any file of it a link to one of root's, or to one without an end."""
+    site.release("r1")
+    (site.dir / "current").symlink_to("releases/r1")
+    assert set(site.look().releases) == {"r1"}
+    assert site.look().manifest == MANIFEST
+    os.chown(site.dir / theirs, 65534, -1)
+    assert site.look().releases == {}
+    if theirs != "releases":
+        assert site.look().manifest is None
 
 
 def test_releases_links_and_dependencies(site: Site) -> None:

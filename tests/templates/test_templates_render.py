@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from etcd_factories import CLUSTER_ID, TOKEN, spec
+from setpriv_stub import put_setpriv
 
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.templates.render import bootstrap_config, render_generation
@@ -132,11 +133,14 @@ class Tree:
         self.generation = render_generation(self.cluster, self.cluster.hosts[0])
         self.config = root / "etc/etcd/demo"
         self.data = root / "var/lib/etcd/demo"
+        self.record = root / "run/quoracy-etcd-demo"
         self.run = root / "run/etcd-demo"
         self.put("etc/etcd/demo/current/etcd.yaml", self.generation.config)
         self.put("etc/etcd/demo/tls/ca.pem", "CA\n")
         self.put("etc/systemd/system/etcd-demo.service", self.generation.unit)
         self.run.mkdir(parents=True)
+        # There is no user etcd on the machine of the tests; what is done as etcd is noted.
+        put_setpriv(root / "bin", root / "as")
 
     def put(self, path: str, content: str) -> None:
         file = self.root / path
@@ -152,9 +156,22 @@ class Tree:
 
     def start(self) -> subprocess.CompletedProcess[str]:
         text = self.generation.pre_start
-        for directory in ("/etc/etcd/demo", "/var/lib/etcd/demo", "/run/etcd-demo", "/etc/systemd"):
+        for directory in (
+            "/etc/etcd/demo",
+            "/var/lib/etcd/demo",
+            "/run/etcd-demo",
+            "/run/quoracy-etcd-demo",
+            "/etc/systemd",
+        ):
             text = text.replace(directory, f"{self.root}{directory}")
-        return subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["sh", "-s"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": f"{self.root}/bin:{os.environ['PATH']}", "INVOCATION_ID": "ab12"},
+        )
 
 
 @pytest.fixture
@@ -168,10 +185,50 @@ def test_pre_start_lets_a_finished_member_start_and_records_with_what(tree: Tree
     done = tree.start()
     assert (done.returncode, done.stderr) == (0, "")
     wanted = tree.generation.config + 'initial-cluster-state: "existing"\n'
-    assert (tree.run / "etcd.yaml").read_text() == wanted
-    assert (tree.run / "unit").read_text() == tree.generation.unit
-    assert (tree.run / "ca.sha256").read_text().strip() == hashlib.sha256(b"CA\n").hexdigest()
-    assert {p.stat().st_mode & 0o777 for p in tree.run.iterdir()} == {0o644}
+    assert (tree.record / "etcd.yaml").read_text() == wanted
+    assert (tree.record / "unit").read_text() == tree.generation.unit
+    assert (tree.record / "ca.sha256").read_text().strip() == hashlib.sha256(b"CA\n").hexdigest()
+    assert (tree.record / "invocation").read_text() == "ab12\n"
+    assert {p.stat().st_mode & 0o777 for p in tree.record.iterdir()} == {0o644}
+    assert (tree.run / "etcd.yaml").readlink() == tree.record / "etcd.yaml"
+
+
+def test_what_lies_in_a_directory_of_etcds_is_neither_read_nor_written_by_root(
+    tree: Tree, tmp_path: Path
+) -> None:
+    """Links that wait there for root were written through, and read into the journal."""
+    secret = tmp_path / "secret"
+    secret.write_text("no secret, no cluster ID\n")
+    for name in ("etcd.yaml", "unit", "ca.sha256"):
+        (tree.run / name).symlink_to(secret)
+    tree.finished()
+    tree.log()
+    assert tree.start().returncode == 0
+    assert secret.read_text() == "no secret, no cluster ID\n"
+    assert not (tree.run / "unit").is_file() or (tree.run / "unit").is_symlink()
+    marker = tree.data / "member/quoracy-cluster-id"
+    marker.unlink()
+    marker.symlink_to(secret)
+    done = tree.start()
+    assert done.returncode == 1
+    assert "no secret" not in done.stderr
+    assert f"{tree.data} belongs to cluster unknown, not to {CLUSTER_ID}" in done.stderr
+    touched = (tmp_path / "as").read_text().splitlines()
+    assert f"head -c 64 {marker}" in touched
+    assert f"ln -s -f -n {tree.record}/etcd.yaml {tree.run}/etcd.yaml" in touched
+
+
+def test_a_record_is_of_one_start(tree: Tree) -> None:
+    tree.finished()
+    tree.log()
+    for left in (tree.record, tree.root / "run/quoracy-etcd-demo.new"):
+        left.mkdir()
+        (left / "unit").write_text("of an earlier start")
+        (left / "more").write_text("")
+    assert tree.start().returncode == 0
+    assert (tree.record / "unit").read_text() == tree.generation.unit
+    assert not (tree.record / "more").exists()
+    assert not (tree.root / "run/quoracy-etcd-demo.new").exists()
 
 
 @pytest.mark.parametrize("wiped", ["wal", "member", "everything"])
@@ -232,7 +289,7 @@ def test_pre_start_accepts_the_bootstrap_and_a_start_repeated_in_it(
         tree.log()
     assert tree.start().returncode == 0
     assert tree.start().returncode == 0
-    config = yaml.safe_load((tree.run / "etcd.yaml").read_text())
+    config = yaml.safe_load((tree.record / "etcd.yaml").read_text())
     assert config["initial-cluster-state"] == "new"
     assert config["initial-cluster-token"] == TOKEN
     assert config["initial-cluster"].startswith("demo-1=https://198.51.100.2:2380,demo-2=")
