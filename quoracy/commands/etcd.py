@@ -246,15 +246,16 @@ _MARK = (
 # $1: a directory. Root makes it, or gives it away, only where nobody else can put a link in its place.
 _GIVEN_TO_ETCD = f"""given_to_etcd() {{
     {_AS_ETCD} sh -c 'umask 077; mkdir -p "$1" && chmod 0700 "$1"' sh "$1" 2>/dev/null && return
-    at=$(readlink -m "$1")
-    while [ "$at" != / ]; do
-        at=${{at%/*}}; at=${{at:-/}}
-        [ -e "$at" ] || continue
-        case $(stat -c '%u %A' "$at") in
-            '0 d????-??-'*) ;;
-            *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
-               exit 1 ;;
-        esac
+    for at in "$1" "$(readlink -m "$1")"; do
+        while [ "$at" != / ]; do
+            at=${{at%/*}}; at=${{at:-/}}
+            [ -e "$at" ] || continue
+            case $(stat -L -c '%u %A' "$at") in
+                '0 d'????-??-*) ;;
+                *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
+                   exit 1 ;;
+            esac
+        done
     done
     mkdir -p "$1"
     chown etcd:etcd "$1"

@@ -38,15 +38,16 @@ mkdir -p -m 0750 /etc/etcd/demo/tls
 chown root:etcd /etc/etcd/demo/tls
 given_to_etcd() {
     setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- sh -c 'umask 077; mkdir -p "$1" && chmod 0700 "$1"' sh "$1" 2>/dev/null && return
-    at=$(readlink -m "$1")
-    while [ "$at" != / ]; do
-        at=${at%/*}; at=${at:-/}
-        [ -e "$at" ] || continue
-        case $(stat -c '%u %A' "$at") in
-            '0 d????-??-'*) ;;
-            *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
-               exit 1 ;;
-        esac
+    for at in "$1" "$(readlink -m "$1")"; do
+        while [ "$at" != / ]; do
+            at=${at%/*}; at=${at:-/}
+            [ -e "$at" ] || continue
+            case $(stat -L -c '%u %A' "$at") in
+                '0 d'????-??-*) ;;
+                *) echo "others than root may write to $at, so root makes nothing there; choose another place than $1" >&2
+                   exit 1 ;;
+            esac
+        done
     done
     mkdir -p "$1"
     chown etcd:etcd "$1"
