@@ -96,7 +96,8 @@ for s in /var/lib/quoracy/*; do
     [ "$n" != {cluster.name} ] && [ -O "$s" ] && [ -O "$u" ] || continue
     c=$(sed -n 's,^ExecStart=\\(/.*\\)/current/release/etcd .*,\\1,p' "$u" | head -n 1)
     [ -O "$c/current/etcd.yaml" ] || continue
-    say ours "$n" "$c" "$(key data-dir "$c/current/etcd.yaml")" "$(key wal-dir "$c/current/etcd.yaml")"
+    say ours "$n" "$c" "$(key data-dir "$c/current/etcd.yaml" "$c")" \
+        "$(key wal-dir "$c/current/etcd.yaml" "$c")"
 done
 for p in /proc/[0-9]*; do
     read -r name < $p/comm || continue
@@ -137,19 +138,24 @@ _NAMED_UNITS = _UNITS.replace("*.service", "*etcd*.service")
 _FUNCTIONS = """
 text() { [ -n "$1" ] && printf %s "$1" | head -c 1024 | base64 -w0 || printf -; }
 say() { printf %s "$1"; shift; for t; do printf ' %s' "$(text "$t")"; done; echo; }
+# What lies in a directory of others is read as its owner: a link there may lead to any file.
+as_owner_of() {
+    owner=$(stat -c '--reuid=%u --regid=%g' "$1") && shift || return
+    timeout 2 setpriv $owner --clear-groups --no-new-privs -- "$@"
+}
 head_of() {
     for f in "$1"/*.wal; do
-        [ -f "$f" ] && [ ! -L "$f" ] && { timeout 2 head -c 256 "$f" | base64 -w0; return; }
+        [ -f "$f" ] && [ ! -L "$f" ] && { as_owner_of "$1" head -c 256 "$f" | base64 -w0; return; }
     done
 }
-key() { head -c 65536 "$2" | sed -n "s/^$1: *//p" | head -n 1 | tr -d "\\"'"; }
+key() { as_owner_of "$3" head -c 65536 "$2" | sed -n "s/^$1: *//p" | head -n 1 | tr -d '\\042\\047'; }
 unit_of() {
     while IFS=: read -r _ _ group; do
         case $group in */*.service*) group=${group%%.service*}.service; echo ${group##*/}; return ;; esac
     done < $1/cgroup
 }
 process() {
-    name='' data='' wal='' file='' clients='' peers=''
+    name='' dir='' log='' file='' clients='' peers=''
     while read -r word; do
         case $word in
             -*=*) value=${word#*=} ;;
@@ -159,8 +165,8 @@ process() {
         esac
         case ${word%%=*} in
             -name | --name | ETCD_NAME) name=$value ;;
-            -data-dir | --data-dir | ETCD_DATA_DIR) data=$value ;;
-            -wal-dir | --wal-dir | ETCD_WAL_DIR) wal=$value ;;
+            -data-dir | --data-dir | ETCD_DATA_DIR) dir=$value ;;
+            -wal-dir | --wal-dir | ETCD_WAL_DIR) log=$value ;;
             -config-file | --config-file | ETCD_CONFIG_FILE) file=$value ;;
             -listen-client-urls | --listen-client-urls | ETCD_LISTEN_CLIENT_URLS) clients=$value ;;
             -listen-peer-urls | --listen-peer-urls | ETCD_LISTEN_PEER_URLS) peers=$value ;;
@@ -173,13 +179,13 @@ END
     root=$1/root
     case $file in '') ;; /*) file=$root$file ;; *) file=$1/cwd/$file ;; esac
     if [ -n "$file" ] && [ -f "$file" ]; then
-        data=$(key data-dir "$file") wal=$(key wal-dir "$file") name=$(key name "$file")
-        clients=$(key listen-client-urls "$file") peers=$(key listen-peer-urls "$file")
+        dir=$(key data-dir "$file" $1) log=$(key wal-dir "$file" $1) name=$(key name "$file" $1)
+        clients=$(key listen-client-urls "$file" $1) peers=$(key listen-peer-urls "$file" $1)
     fi
-    data=${data:-${name:-default}.etcd}
-    case $data in /*) place=$root$data ;; *) place=$1/cwd/$data data="$(readlink $1/cwd)/$data" ;; esac
-    [ -z "$wal" ] || case $wal in /*) wal=$root$wal ;; *) wal=$1/cwd/$wal ;; esac
-    say process ${1#/proc/} "$(unit_of $1)" "$data" "$clients $peers" "$(head_of "${wal:-$place/member/wal}")"
+    dir=${dir:-${name:-default}.etcd}
+    case $dir in /*) place=$root$dir ;; *) place=$1/cwd/$dir dir="$(readlink $1/cwd)/$dir" ;; esac
+    [ -z "$log" ] || case $log in /*) log=$root$log ;; *) log=$1/cwd/$log ;; esac
+    say process ${1#/proc/} "$(unit_of $1)" "$dir" "$clients $peers" "$(head_of "${log:-$place/member/wal}")"
 }
 holder() {
     ls -l /proc/[0-9]*/fd | while read -r line; do

@@ -91,6 +91,7 @@ ARGUMENTS: dict[str, Any] = {
     "verb": "start",
     "manifest": Manifest(()),
     "units": render_unit(SERVICES["nodejs"], "r1"),
+    "since": "@1",
     "argv": (),
     "words": (),
 }
