@@ -23,7 +23,7 @@ from quoracy.home import Home, load_home
 from quoracy.lab.lab import Lab
 from quoracy.lab.watch import Watch, overlaps
 from quoracy.lab.writer import WriterReport
-from quoracy.services import server_url
+from quoracy.prefect_server import server_url
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.spec.parse import parse_cluster
 

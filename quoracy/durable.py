@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -49,6 +49,24 @@ def write_file(path: Path, content: bytes, *, mode: int) -> None:
     """Give `path` this content and these permissions, all at once."""
     with staged_file(path, mode=mode) as part:
         part.write(content)
+
+
+def made_once(path: Path, make: Callable[[], bytes], *, mode: int) -> bytes:
+    """The content of `path`; it is made when it is missing, once, however many ask at the same time."""
+    if not path.exists():
+        remove_leftovers(path.parent)
+        with _locked_part(path.parent) as part:
+            try:
+                os.fchmod(part.fileno(), mode)
+                part.write(make())
+                part.flush()
+                os.fsync(part.fileno())
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.link(part.name, path)
+            finally:
+                Path(part.name).unlink(missing_ok=True)
+        sync_directory(path.parent)
+    return path.read_bytes()
 
 
 def make_directory(path: Path, *, mode: int = 0o700) -> None:

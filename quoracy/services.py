@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -10,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,16 +18,15 @@ from pathlib import Path
 import yaml
 from cryptography.fernet import Fernet
 
-from quoracy.durable import make_directory, write_file
+from quoracy.durable import made_once, make_directory, write_file
 from quoracy.errors import QuoracyError, UsageError
 from quoracy.home import Home
+from quoracy.login import server_login
+from quoracy.prefect_api import NO_ANSWER, Greeting, ask, greet
 
-DEFAULT_PORT = 4200
+LOOPBACK, DEFAULT_PORT = "127.0.0.1", 4200
 START_S, STOP_S = 120.0, 30.0
 SERVER, RUNNER = "server", "runner"
-# What reading from a server raises when it is gone, going, or no Prefect server; URLError is an
-# OSError, and JSON that was cut off a ValueError.
-_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Service:
     url: str
 
 
-def prefect_environment(home: Home, url: str) -> dict[str, str]:
+def prefect_environment(home: Home, url: str, login: str) -> dict[str, str]:
     """Environment of everything that talks to the Prefect server at `url`, or is it.
 
     Runs and events are the audit log: events are kept a year instead of Prefect's seven days.
@@ -50,6 +47,7 @@ def prefect_environment(home: Home, url: str) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_API_AUTH_STRING": login,
         "PREFECT_UI_API_URL": f"{url}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -60,56 +58,27 @@ def prefect_environment(home: Home, url: str) -> dict[str, str]:
     }
 
 
-def server_url(home: Home, environ: Mapping[str, str] = os.environ) -> str:
-    """Where the Prefect server answers: PREFECT_API_URL, or the one that `quoracy up` started.
-
-    Raises:
-        UsageError: No server answers; it says what to run.
-    """
-    given = environ.get("PREFECT_API_URL", "").removesuffix("/api").rstrip("/")
-    service = read_service(home, SERVER)
-    url = given or (service.url if service else "")
-    if url and answers(url):
-        return url
-    shown = without_login(url)
-    what = (
-        f"the Prefect server at {shown} does not answer" if url else "no Prefect server runs here"
-    )
-    raise UsageError(what, next_step="run `quoracy up`, then the same command again")
-
-
-def without_login(url: str) -> str:
-    """The URL as it may be shown: without user and password."""
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if slashes else url
-
-
-def answers(url: str) -> bool:
-    """Whether a Prefect server is ready at the URL."""
-    try:
-        with urllib.request.urlopen(f"{url}/api/health", timeout=5) as response:  # noqa: S310  http or https
-            return bool(response.status == 200)
-    except _NO_ANSWER:
-        return False
-
-
-def start_server(home: Home, port: int | None) -> Service:
+def start_server(home: Home, port: int | None, checkout: Path) -> Service:
     """Start the Prefect server on loopback and wait until it answers.
 
     Raises:
-        UsageError: The wanted port is taken.
+        UsageError: The wanted port is taken, or the login cannot be used.
         QuoracyError: It did not answer in time; the log says why.
     """
-    chosen = _free_port(port)
-    url = f"http://127.0.0.1:{chosen}"
-    command = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(chosen))
+    chosen, login = _free_port(port), server_login(home)
+    url = f"http://{LOOPBACK}:{chosen}"
     environment = {
-        **prefect_environment(home, url),
+        **prefect_environment(home, url, login),
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(chosen),
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        # The UI is asked for by either name, and asks the API by the first.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{chosen}",
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_ENCRYPTION_KEY": _encryption_key(home),
     }
-    service = _start(home, SERVER, command, environment, url)
-    _wait(home, service, lambda: answers(url))
+    service = _start(home, SERVER, ("-m", "deployments.server"), environment, url, checkout)
+    _wait(home, service, lambda: greet(url, login) is Greeting.READY)
     return service
 
 
@@ -119,15 +88,16 @@ def start_runner(home: Home, url: str, checkout: Path) -> Service:
     Raises:
         QuoracyError: It, or the server, ended or did not get ready in time; the log says why.
     """
-    environment = {**prefect_environment(home, url), "QUORACY_HOME": str(home.path)}
+    login = server_login(home)
+    environment = {**prefect_environment(home, url, login), "QUORACY_HOME": str(home.path)}
     names, begun = deployments_of(checkout), datetime.now(UTC)
-    service = _start(home, RUNNER, ("-m", "deployments.serve"), environment, url, cwd=checkout)
+    service = _start(home, RUNNER, ("-m", "deployments.serve"), environment, url, checkout)
 
     def ready() -> bool:
         try:
-            return _polled(url, since=begun) >= names
-        except _NO_ANSWER as error:
-            if answers(url):
+            return _polled(url, login, since=begun) >= names
+        except NO_ANSWER as error:
+            if greet(url, login) is Greeting.READY:
                 return False
             raise QuoracyError(
                 f"the server at {url} went away while the runner started: {error}",
@@ -176,14 +146,14 @@ def _start(
     command: tuple[str, ...],
     environment: Mapping[str, str],
     url: str,
-    cwd: Path | None = None,
+    checkout: Path,
 ) -> Service:
     make_directory(home.run)
     with _log(home, name).open("ab") as log:
         process = subprocess.Popen(
             (sys.executable, *command),
             env={**os.environ, **environment},
-            cwd=cwd or home.path,
+            cwd=checkout,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -207,19 +177,14 @@ def _wait(home: Home, service: Service, ready: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _polled(url: str, *, since: datetime) -> set[str]:
+def _polled(url: str, login: str, *, since: datetime) -> set[str]:
     """Names of the deployments for which a runner has asked for work since a time.
 
     That they exist says nothing: an earlier runner has left them behind.
     """
-    request = urllib.request.Request(  # noqa: S310  http on loopback
-        f"{url}/api/deployments/filter", data=b"{}", headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310  http on loopback
-        found = json.loads(response.read())
     return {
         str(deployment["name"])
-        for deployment in found
+        for deployment in ask(url, login, "/deployments/filter", {})
         if deployment["last_polled"] and datetime.fromisoformat(deployment["last_polled"]) >= since
     }
 
@@ -227,9 +192,7 @@ def _polled(url: str, *, since: datetime) -> set[str]:
 def _encryption_key(home: Home) -> str:
     """Key of the server's secret blocks, kept outside the server's database."""
     path = home.path / "prefect-encryption-key"
-    if not path.exists():
-        write_file(path, Fernet.generate_key(), mode=0o600)
-    return path.read_text()
+    return made_once(path, Fernet.generate_key, mode=0o600).decode()
 
 
 def _free_port(wanted: int | None) -> int:
@@ -238,7 +201,7 @@ def _free_port(wanted: int | None) -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((LOOPBACK, port))
             except OSError:
                 continue
             return int(probe.getsockname()[1])

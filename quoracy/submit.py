@@ -15,16 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quoracy import errors
-from quoracy.db.holder import user_name
+from quoracy.db.holder import asking_user
 from quoracy.home import Home
-from quoracy.services import (
-    RUNNER,
-    SERVER,
-    prefect_environment,
-    read_service,
-    server_url,
-    without_login,
-)
+from quoracy.operate.terminal import started_by
+from quoracy.prefect_server import login_for, server_url, without_login
+from quoracy.services import RUNNER, SERVER, prefect_environment, read_service
 from quoracy.startup import collect_from_now_on
 
 if TYPE_CHECKING:
@@ -57,7 +52,7 @@ def use_server(home: Home) -> str:
         UsageError: No server answers.
     """
     url = server_url(home)
-    os.environ.update(prefect_environment(home, url))
+    os.environ.update(prefect_environment(home, url, login_for(home, url)))
     return url
 
 
@@ -80,7 +75,11 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
 
     _quieten()
     collect_from_now_on()
-    with _server_needed("the flow ran", subject_of(parameters)), tags(*_tags(parameters)):
+    with (
+        started_by(asking_user()),
+        _server_needed("the flow ran", subject_of(parameters)),
+        tags(*_tags(parameters)),
+    ):
         state = getattr(module, module_name)(**parameters, return_state=True)
     return _ended(state, str(state.state_details.flow_run_id))
 
@@ -180,9 +179,7 @@ def _server() -> str:
 
 
 def _tags(parameters: Mapping[str, Any]) -> list[str]:
-    """Of what and by whom: Prefect has no user identity to say the latter."""
-    by = os.environ.get("SUDO_USER") or user_name()
-    return ["quoracy", f"by:{by}", subject_tag(subject_of(parameters))]
+    return ["quoracy", subject_tag(subject_of(parameters))]
 
 
 def subject_of(parameters: Mapping[str, Any]) -> str:

@@ -23,6 +23,10 @@ need_packages() {
     command -v npm >/dev/null 2>&1 || echo npm
     command -v go >/dev/null 2>&1 || [ -x /usr/local/go/bin/go ] || echo golang-go
     command -v memcached >/dev/null 2>&1 || echo memcached
+    # Builds on the controller run in it.
+    command -v bwrap >/dev/null 2>&1 || echo bubblewrap
+    # What pages of other origins are tried with.
+    command -v chromium >/dev/null 2>&1 || echo chromium
     # What `make bench-redeploy` compares with.
     command -v rsync >/dev/null 2>&1 || echo rsync
     [ -d /etc/ssl/certs ] && [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates

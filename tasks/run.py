@@ -12,7 +12,7 @@ from prefect import Flow, flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
-from prefect.context import TagsContext
+from prefect.context import FlowRunContext, TagsContext
 from prefect.exceptions import PrefectSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -22,9 +22,10 @@ from prefect.states import Completed, Failed
 from blocks.secret import load_secret
 from quoracy import errors
 from quoracy.aside import CutOff
-from quoracy.db.holder import user_name
 from quoracy.errors import QuoracyError, Stopped
+from quoracy.login import NOTED
 from quoracy.operate.run import ENDINGS, Asked, Report
+from quoracy.operate.terminal import user_at_hand
 from quoracy.plan.markdown import plan_markdown
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import mask_secrets, redact, remembering
@@ -48,6 +49,7 @@ END_NAMES = frozenset(
 HOST = "host"
 # On all runs: other projects on the same server may have flows of the same names.
 TAG = "quoracy"
+MAX_NAME = 64
 # Where runs log to: the API, and the console of whoever runs them.
 LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "")
 
@@ -178,15 +180,24 @@ def _told(subject: str, report: Report) -> State[Any]:
 
 
 def asked_by_prefect() -> Asked:
-    """Who asked, as far as it is known.
+    """Who asked: the user at the terminal, or else whom the server has noted on the run.
 
-    Prefect has no user identity: a terminal says it in a tag, else the worker's login stands in.
+    Never a tag, a parameter or the run's name: whoever starts a run may set those.
     """
-    run_id, machine = flow_run.id, socket.gethostname()
-    for tag in flow_run.tags:
-        if tag.startswith("by:"):
-            return Asked(by=tag[3:], origin=f"terminal, prefect on {machine}", flow_run_id=run_id)
-    return Asked(by=user_name(), origin=f"prefect on {machine}", flow_run_id=run_id)
+    run_id, machine, user = flow_run.id, socket.gethostname(), user_at_hand()
+    if user is not None:
+        return Asked(by=user, origin=f"terminal, prefect on {machine}", flow_run_id=run_id)
+    return Asked(by=_noted(), origin=f"prefect on {machine}", flow_run_id=run_id)
+
+
+def _noted() -> str:
+    """Whom the server has noted; one that `quoracy up` has not started notes nobody."""
+    context = FlowRunContext.get()
+    noted = context.flow_run.created_by if context and context.flow_run else None
+    if noted is None or not noted.display_value:
+        return "prefect"
+    name = noted.display_value[:MAX_NAME]
+    return name if noted.type == NOTED else f"{noted.type or 'prefect'}: {name}".lower()
 
 
 def secret_resolvers() -> Mapping[str, Resolver]:

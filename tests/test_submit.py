@@ -67,7 +67,7 @@ def test_a_run_here_ends_with_the_exit_code_of_its_error(
     assert ended.message
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(ended.flow_run_id)
-    assert [tag.partition(":")[0] for tag in sorted(run.tags)] == ["by", "cluster", "quoracy"]
+    assert [tag.partition(":")[0] for tag in sorted(run.tags)] == ["cluster", "quoracy"]
 
 
 @pytest.mark.prefect

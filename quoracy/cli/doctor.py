@@ -38,11 +38,13 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _checks(home: Home) -> dict[str, Callable[[], object]]:
     from quoracy.db.session import open_database
-    from quoracy.services import server_url
+    from quoracy.prefect_server import require_login, server_url
+    from quoracy.services import SERVER, read_service
 
     return {
         "database": lambda: open_database(home.database_url).close(),
         "Prefect server": lambda: server_url(home),
+        "login of the Prefect server": lambda: require_login(read_service(home, SERVER)),
     }
 
 

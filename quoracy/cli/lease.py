@@ -16,7 +16,7 @@ from rich.text import Text
 from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson, ClusterName, known_clusters
 from quoracy.cli.show import show_json
-from quoracy.db.holder import this_process, user_name
+from quoracy.db.holder import asking_user, this_process
 from quoracy.db.lease import EXPIRES_AFTER, LeaseState, break_lease, lease_state, list_leases
 from quoracy.db.models import Lease, Operation
 from quoracy.db.session import Database
@@ -79,7 +79,7 @@ def break_(
             raise _live(look, look.lease)
         if not yes:
             _confirm(look, look.lease)
-        by, here = f"{user_name()} on {socket.gethostname()}", this_process()
+        by, here = f"{asking_user()} on {socket.gethostname()}", this_process()
         if not break_lease(db, look.lease, by=by, here=here, now=db.now()):
             raise LeaseHeld(
                 "its lease has changed since it was looked at, nothing was freed",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -181,7 +180,7 @@ def _ask(approval: Approval, console: Console) -> None:
 
 def _run_through_prefect(call: _Call, following: Callable[[], Any]) -> Ending:
     from quoracy import submit
-    from quoracy.services import without_login
+    from quoracy.prefect_server import without_login
 
     url = submit.use_server(call.home)
     with following():
@@ -204,15 +203,14 @@ def _say_where(call: _Call, page: str) -> None:
 def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     """The same loop with the journal alone, for the night when the Prefect server is what is down."""
     from quoracy.cli.show import show_plan
-    from quoracy.db.holder import user_name
+    from quoracy.db.holder import asking_user
     from quoracy.operate.approval import approver_at_hand
     from quoracy.operate.output import show_output
     from quoracy.operate.run import ENDINGS, Asked
     from quoracy.startup import collect_from_now_on
     from quoracy.submit import subject_of
 
-    by = os.environ.get("SUDO_USER") or user_name()
-    asked = Asked(by=by, origin=f"terminal, without prefect on {socket.gethostname()}")
+    asked = Asked(by=asking_user(), origin=f"terminal, without prefect on {socket.gethostname()}")
     more = f"quoracy history {subject_of(call.parameters)}"
     try:
         with call.open_plainly(call.home) as operation, following():

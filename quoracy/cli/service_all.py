@@ -94,7 +94,7 @@ def _require_server(way: Way) -> None:
         )
     if not way.without_prefect:
         from quoracy.home import load_home
-        from quoracy.services import server_url
+        from quoracy.prefect_server import server_url
 
         server_url(load_home())
 

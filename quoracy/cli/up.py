@@ -21,6 +21,8 @@ def up(
     """
     from quoracy.db.session import open_database
     from quoracy.home import load_home
+    from quoracy.login import login_file
+    from quoracy.prefect_server import require_login
     from quoracy.services import (
         RUNNER,
         SERVER,
@@ -42,14 +44,17 @@ def up(
     server = read_service(home, SERVER)
     if server is None:
         typer.echo("server: starting (the first start takes up to half a minute)")
-        server = start_server(home, port)
+        server = start_server(home, port, checkout)
+    else:
+        require_login(server)
     typer.echo(f"server: {server.url}")
     if read_service(home, RUNNER) is None:
         start_runner(home, server.url, checkout)
     typer.echo(f"runner: serves {', '.join(sorted(deployments_of(checkout)))}")
     typer.echo(
         f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER` or"
-        " `quoracy service redeploy NAME`; stop with `quoracy down`"
+        " `quoracy service redeploy NAME`; stop with `quoracy down`\n"
+        f"  the page asks for a password once: it is the line in {login_file(home)}"
     )
 
 

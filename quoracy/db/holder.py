@@ -13,6 +13,7 @@ from pathlib import Path
 from quoracy.errors import UsageError
 
 _PROC = Path("/proc")
+_NO_LOGIN = 2**32 - 1
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._@:-]")
 
 
@@ -88,7 +89,24 @@ def _read_start(pid: int) -> int:
 
 def user_name() -> str:
     """Return the login of this process; its number where it has no name, as in containers."""
+    return _name_of(os.getuid())
+
+
+def asking_user(loginuid: Path = _PROC / "self/loginuid") -> str:
+    """Return who is at this terminal, for the journal: who has logged in, also behind sudo and su.
+
+    The kernel keeps that number through both (proc(5)), and not everywhere: else it is the process's
+    own user. Never a variable of the environment, which says whatever its user wants.
+    """
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        uid = int(loginuid.read_text())
+    except (OSError, ValueError):
+        return user_name()
+    return user_name() if uid == _NO_LOGIN else _name_of(uid)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(uid)

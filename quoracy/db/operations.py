@@ -31,7 +31,7 @@ class NewOperation:
         title: What it does, one line.
         holder: The process that runs it (`Holder.id`).
         requested_by: Who asked for it.
-        origin: From where: `terminal`, `prefect` or `api`, and the host's name.
+        origin: From where: `terminal` or `prefect`, and the host's name.
         plan: JSON of the plan that was shown.
         fence: Number of the lease; None when none was taken, as in a dry run.
     """

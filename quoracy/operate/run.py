@@ -38,8 +38,8 @@ class Asked:
     """Who asked for the operation, and from where.
 
     Attributes:
-        by: Login, as far as it is known.
-        origin: "terminal", "prefect" or "api", and the machine.
+        by: The user at the terminal, or whom the Prefect server has noted.
+        origin: "terminal" or "prefect", and the machine.
         flow_run_id: The Prefect run that carries it, if any.
     """
 

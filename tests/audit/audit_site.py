@@ -20,6 +20,7 @@ from stores.swift_service import S3Service
 
 from quoracy.home import Home, load_home
 from quoracy.lab.lab import Lab
+from quoracy.login import server_login
 from quoracy.pki.authority import Authority
 
 OWN, GIVEN = "vault", "given"
@@ -108,7 +109,11 @@ class AuditSite:
 
     def save_block(self, url: str) -> None:
         """Keep the S3 secret key in a block of the Prefect server, as the UI does."""
-        prefect = {"PREFECT_API_URL": f"{url}/api", "PREFECT_HOME": str(self.place / "client")}
+        prefect = {
+            "PREFECT_API_URL": f"{url}/api",
+            "PREFECT_API_AUTH_STRING": server_login(self.home),
+            "PREFECT_HOME": str(self.place / "client"),
+        }
         subprocess.run(
             (sys.executable, "-c", SAVE_BLOCK, BLOCK),
             input=self.s3.secret_key.encode(),

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from audit_site import BLOCK, GIVEN, OWN, AuditSite, key_of_bucket
+from audit_site import BLOCK, CHECKOUT, GIVEN, OWN, AuditSite, key_of_bucket
 from secret_search import ProcessLists
 from stores.swift_service import swift
 
@@ -69,7 +69,7 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditSi
             patch.delenv(name, raising=False)
         site.raze()
         try:
-            server = start_server(site.home, None)
+            server = start_server(site.home, None, CHECKOUT)
             site.save_block(server.url)
             yield site
         finally:

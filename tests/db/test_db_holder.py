@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.db.holder import Holder, is_gone, this_process, user_name
+from quoracy.db.holder import Holder, asking_user, is_gone, this_process, user_name
 
 
 def holder_of(pid: int) -> Holder:
@@ -65,6 +65,21 @@ def test_a_login_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(pwd, "getpwuid", nameless)
     assert user_name() == str(os.getuid())
+
+
+@pytest.mark.parametrize(
+    ("kept", "name"),
+    [("0", "root"), ("4294967295", None), ("", None), ("65000", "65000")],
+    ids=["logged in", "no login", "not kept", "without a name"],
+)
+def test_who_asks_is_who_has_logged_in_and_not_what_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, name: str | None
+) -> None:
+    for variable in ("SUDO_USER", "USER", "LOGNAME"):
+        monkeypatch.setenv(variable, "mallory")
+    (tmp_path / "loginuid").write_text(kept)
+    assert asking_user(tmp_path / "loginuid") == (name or user_name())
+    assert asking_user(tmp_path / "missing") == user_name() == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_a_living_process_is_not_gone(child: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ Nothing of Prefect is imported: it is asked through its API, as the UI does.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +27,11 @@ from quoracy.db.lease import get_lease
 from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import history, steps_of
 from quoracy.db.session import Database, open_database
+from quoracy.login import server_login
 from quoracy.services import RUNNER, SERVER, read_service, start_runner, start_server, stop
 
 T = TypeVar("T")
+CLIENT = "end-to-end"
 CHECKOUT = Path(__file__).parents[2]
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -64,15 +67,21 @@ class PrefectSite:
 
     site: Site
     port: int
+    _csrf: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """The server."""
         return f"http://127.0.0.1:{self.port}"
 
+    def credentials(self) -> dict[str, str]:
+        """The header of a request that comes with the login."""
+        login = server_login(self.site.home).encode()
+        return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+
     def start_server(self) -> None:
         """Start it on the database that it had before."""
-        start_server(self.site.home, self.port)
+        start_server(self.site.home, self.port, CHECKOUT)
 
     def start_runner(self) -> None:
         """Start the runner, as `quoracy up` does."""
@@ -105,11 +114,17 @@ class PrefectSite:
 
     def _request(self, method: str, path: str, body: Any) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self.credentials()}
+        if method == "POST" and not self._csrf:
+            token = self._request("GET", f"/csrf-token?client={CLIENT}", None)["token"]
+            self._csrf = {"Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
 
         def look() -> list[Any] | None:
             request = urllib.request.Request(
-                f"{self.url}/api{path}", data=data, method=method, headers=headers
+                f"{self.url}/api{path}",
+                data=data,
+                method=method,
+                headers={**headers, **self._csrf},
             )
             try:
                 with urllib.request.urlopen(request, timeout=30) as response:

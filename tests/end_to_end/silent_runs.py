@@ -6,10 +6,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect_site import PrefectSite
 
 from deployments.automations import keep_automation, zombie_automation
+from quoracy.login import server_login
 
 WATCHED, OTHER = "silent", "another"
 BEATS = 4
@@ -21,7 +22,8 @@ def fall_silent(up: PrefectSite) -> dict[str, str]:
     The automation is the product's own but for its name, its flow, and how long it waits.
     """
     short = zombie_automation([WATCHED], silent=timedelta(seconds=10))
-    with temporary_settings({PREFECT_API_URL: f"{up.url}/api"}):
+    login = server_login(up.site.home)
+    with temporary_settings({PREFECT_API_URL: f"{up.url}/api", PREFECT_API_AUTH_STRING: login}):
         keep_automation(short.model_copy(update={"name": "short"}))
     runs = {"gone": WATCHED, "done": WATCHED, "other": OTHER}
     flows = {name: up.ask("/flows/", name=name)["id"] for name in set(runs.values())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from prefect_harness import artifacts, ask, logs_of, task_runs_of
 
 from quoracy.errors import CommandFailed, QuoracyError, Refused, RolledBack, UsageError
 from quoracy.operate.run import Asked, Report
+from quoracy.operate.terminal import started_by
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import MASK
 from tasks.run import (
@@ -222,11 +224,11 @@ def test_the_plan_is_an_artifact_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "by", "origin"),
-    [(["by:ada"], "ada", "terminal, prefect on "), ([], "", "prefect on ")],
+    ("user", "by", "origin"),
+    [("ada", "ada", "terminal, prefect on "), (None, "prefect", "prefect on ")],
 )
-def test_who_asked_is_the_terminals_user_or_else_the_worker(
-    tags: list[str], by: str, origin: str
+def test_who_asked_is_the_terminals_user_and_never_what_a_tag_says(
+    user: str | None, by: str, origin: str
 ) -> None:
     from prefect import tags as tagged
 
@@ -236,9 +238,9 @@ def test_who_asked_is_the_terminals_user_or_else_the_worker(
     def ask() -> None:
         told.append((asked_by_prefect(), flow_run.id))
 
-    with tagged(*tags):
+    with tagged("by:mallory"), started_by(user) if user else nullcontext():
         ask()
     ((asked, run_id),) = told
     assert asked.flow_run_id == run_id
     assert asked.origin.startswith(origin)
-    assert asked.by == by or (not by and asked.by)
+    assert asked.by == by
