@@ -15,7 +15,7 @@ from prefect.client.schemas import State
 from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
 from quoracy.operate.run import Report
 from tasks.run import settled
-from tasks.service import require_absolute, run_service
+from tasks.service import require_usable, run_service
 
 
 def _run_name() -> str:
@@ -50,6 +50,6 @@ def service_redeploy(
 
 def _redeploy(wanted: Wanted) -> Report:
     """Config, code, facts, plan, steps, gate, audit."""
-    require_absolute(wanted.project)
+    require_usable(wanted.service, wanted.project)
     with open_service_redeploy(wanted) as redeploy:
         return run_service(redeploy)

@@ -15,7 +15,7 @@ from prefect.client.schemas import State
 from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
 from quoracy.operate.run import Report
 from tasks.run import settled
-from tasks.service import require_absolute, run_service
+from tasks.service import require_usable, run_service
 
 
 def _run_name() -> str:
@@ -41,6 +41,6 @@ def service_rollback(service: str, project: str, to: str = "", dry_run: bool = F
 
 
 def _roll_back(wanted: RollbackWanted) -> Report:
-    require_absolute(wanted.project)
+    require_usable(wanted.service, wanted.project)
     with open_service_rollback(wanted) as rollback:
         return run_service(rollback)

@@ -10,10 +10,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quoracy.errors import UsageError
 
-_CONFIG_KEYS = ("database_url",)
+CONFIG = "config.toml"
+_CONFIG_KEYS = ("database_url", "projects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,18 @@ class Home:
         path: Absolute; exists, and only its owner may enter it when it was made here.
         cache: Absolute; holds what can be had again, may not exist yet.
         database_url: May hold a password, so it is left out of the representation.
+        projects: What runs that come through Prefect's API may redeploy; absolute.
     """
 
     path: Path
     cache: Path
     database_url: str = field(repr=False)
+    projects: tuple[Path, ...] = ()
+
+    @property
+    def config(self) -> Path:
+        """The settings of this controller; it may not exist."""
+        return self.path / CONFIG
 
     @property
     def known_hosts(self) -> Path:
@@ -64,13 +73,14 @@ def load_home(environ: Mapping[str, str] = os.environ) -> Home:
     """
     path = _home_path(environ)
     _make_writable(path)
-    configured = _read_config(path / "config.toml").get("database_url")
+    configured = _read_config(path / CONFIG)
     return Home(
         path=path,
         cache=_xdg(environ, "XDG_CACHE_HOME", ".cache") / "quoracy",
         database_url=environ.get("QUORACY_DATABASE_URL")
-        or configured
+        or configured.get("database_url")
         or f"sqlite:///{path / 'quoracy.db'}",
+        projects=tuple(Path(project) for project in configured.get("projects", ())),
     )
 
 
@@ -104,7 +114,7 @@ def _make_writable(path: Path) -> None:
         raise UsageError("the home directory cannot be written", where=str(path), next_step=advice)
 
 
-def _read_config(file: Path) -> dict[str, str]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -131,9 +141,21 @@ def _check_setting(file: Path, key: str, value: object) -> None:
             where=str(file),
             next_step=f"remove it; known keys: {', '.join(_CONFIG_KEYS)}",
         )
-    if not isinstance(value, str) or not value:
+    if key == "projects":
+        _check_projects(file, value)
+    elif not isinstance(value, str) or not value:
         raise UsageError(
             f"{key} must be a text that is not empty",
             where=str(file),
             next_step=f'write {key} = "postgresql://…", or remove it',
+        )
+
+
+def _check_projects(file: Path, value: object) -> None:
+    listed = value if isinstance(value, list) else [None]
+    if not all(isinstance(one, str) and Path(one).is_absolute() for one in listed):
+        raise UsageError(
+            "projects must be a list of directories, each named by its whole path",
+            where=str(file),
+            next_step='write projects = ["/srv/shop"], or remove it',
         )

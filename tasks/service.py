@@ -6,14 +6,18 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
+from quoracy.effects.project import load_code_service
+from quoracy.effects.project_trust import require_listed, require_own
 from quoracy.effects.service_gather import gather_service
 from quoracy.effects.service_operation import ServiceOperation
 from quoracy.effects.service_site import ServiceSite
 from quoracy.effects.service_steps import apply_service_step
 from quoracy.errors import UsageError
 from quoracy.facts.service_site import ServiceFacts
+from quoracy.home import load_home
 from quoracy.operate.output import show_output
 from quoracy.operate.run import Report
+from quoracy.operate.terminal import user_at_hand
 from quoracy.plan.plan import Step
 from quoracy.plan.service_markdown import releases_markdown
 from quoracy.remote.pool import HostPool
@@ -24,11 +28,14 @@ from tasks.run import publish
 _RELEASES = "which releases each host has"
 
 
-def require_absolute(project: str) -> None:
-    """Refuse a path that would be looked for where the runner happens to work.
+def require_usable(service: str, project: str) -> None:
+    """Refuse a path that would be looked for where the runner works, and code that is not the runner's own.
+
+    A terminal's own `--project` is free: who is there may run anything as himself.
 
     Raises:
-        UsageError: The project's path is relative, or begins with `~`.
+        UsageError: The project's path is relative, or begins with `~`; or there is no such service.
+        Refused: The run came through Prefect's API, and the project is not listed or not safe.
     """
     if not Path(project).is_absolute():
         raise UsageError(
@@ -36,6 +43,9 @@ def require_absolute(project: str) -> None:
             next_step="name the directory that holds deployments/ from / on, "
             "as it is called where the runner works",
         )
+    if user_at_hand() is None:
+        require_listed(load_home(), project)
+        require_own(load_code_service(project, service))
 
 
 def run_service(operation: ServiceOperation) -> Report:

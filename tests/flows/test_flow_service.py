@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from controller import home_in
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
 from prefect_harness import artifacts, task_runs_of
@@ -14,6 +15,7 @@ from services.shop import Shop
 from flows.service_redeploy import service_redeploy
 from flows.service_rollback import service_rollback
 from quoracy.lab.lab import Lab
+from quoracy.operate.terminal import started_by
 
 FLOWS = {"redeploy": service_redeploy, "rollback": service_rollback}
 
@@ -33,10 +35,32 @@ def run_of(state: State[Any]) -> FlowRun:
 
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")
-def test_a_service_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
+def test_a_service_nobody_knows_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = home_in(tmp_path)
+    monkeypatch.setenv("QUORACY_HOME", str(home.path))
+    home.config.write_text(f'projects = ["{tmp_path}"]\n')
     state = service_redeploy("web", str(tmp_path), return_state=True)
     assert state.name == "UsageError"
     assert "Next: " in str(state.message)
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_project_that_the_controller_does_not_list_is_refused_unless_a_terminal_names_it(
+    flow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = home_in(tmp_path)
+    monkeypatch.setenv("QUORACY_HOME", str(home.path))
+    state = flow("web", str(tmp_path / "theirs"), return_state=True)
+    assert state.name == "Refused"
+    assert f"{home.config}: the project {tmp_path}/theirs is none" in str(state.message)
+    assert f'add it there: projects = ["{tmp_path}/theirs"]' in str(state.message)
+    with started_by("ada"):
+        free = flow("web", str(tmp_path / "theirs"), return_state=True)
+    assert free.name == "UsageError"
 
 
 @pytest.mark.prefect
@@ -61,6 +85,7 @@ def test_redeploy_and_rollback_on_a_real_host(
     try:
         shop.set("web", health_check_stable=0)
         project = str(shop.project)
+        shop.home.config.write_text(f'projects = ["{project}"]\n')
         pending = service_redeploy("web", project, dry_run=True, return_state=True)
         assert pending.name == "Changes pending"
         first = service_redeploy("web", project, return_state=True)
