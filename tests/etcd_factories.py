@@ -14,6 +14,7 @@ from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.etcd_neighbours import Neighbours
+from quoracy.facts.etcd_places import PlaceFacts
 from quoracy.facts.host import HostFacts, HostSilent
 from quoracy.pki.authority import Authority
 from quoracy.plan.etcd_deploy import DeployRequest
@@ -128,6 +129,8 @@ def absent(**changes: Any) -> EtcdHostFacts:
     values: dict[str, Any] = {
         "host": machine(),
         "has_log": False,
+        "old_data": (),
+        "places": {"/": PlaceFacts("directory", "root")},
         "data_cluster_id": None,
         "config_cluster_id": None,
         "bootstrap": None,

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
+from quoracy.commands.etcd_places import require_free
 from quoracy.commands.guard import state_dir
 from quoracy.commands.script import link, script, write_file
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
@@ -47,9 +48,10 @@ def runtime_dir(cluster: EtcdCluster) -> str:
 
 
 def prepare_host(cluster: EtcdCluster) -> str:
-    """The system user and the directories of the cluster; existing data is left as it is."""
+    """The system user and the directories of the cluster; what is not ours is refused, not taken."""
     config, data = cluster.config_dir, cluster.data_dir
     parts: list[tuple[str, ...] | str] = [
+        require_free(cluster),
         ("systemd-sysusers", "--inline", 'u etcd - "etcd" /nonexistent'),
         ("mkdir", "-p", "-m", "0755", config, f"{config}/generations"),
         ("mkdir", "-p", "-m", "0750", f"{config}/tls"),
@@ -78,7 +80,7 @@ def install_release(cluster: EtcdCluster, version: str, sha256: str) -> str:
         ("sync", "-f", incoming),
         # The marker is in place before the rename, so a directory without it is somebody else's.
         f"if [ -e {directory} ] && [ ! -e {directory}/{RELEASE_MARKER} ]; then "
-        f"echo '{directory} was not made by Quoracy; move it away or set directories.bin' >&2; exit 1; fi",
+        f"echo '{directory} was not made by Quoracy; set another directories.bin' >&2; exit 1; fi",
         f"if [ -e {directory} ]; then rm -rf {incoming}; else mv -T {incoming} {directory}; fi",
     )
 
@@ -108,9 +110,12 @@ def stage_generation(cluster: EtcdCluster, generation: Generation) -> str:
 
 
 def write_bootstrap(cluster: EtcdCluster, content: str) -> str:
-    """The first start's keys; the file is also the journal of a create under way."""
+    """The first start's keys; the file is also the journal of a create under way.
+
+    From then on what lies in the data directory counts as the create's own, so it is looked at again.
+    """
     path = f"{cluster.config_dir}/bootstrap.yaml"
-    return script(write_file(path, content.encode(), mode="0644"))
+    return script(require_free(cluster), write_file(path, content.encode(), mode="0644"))
 
 
 def switch_generation(cluster: EtcdCluster, identity: str) -> str:
@@ -193,7 +198,8 @@ def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:
         _move_aside(f"{cluster.data_dir}/member", stamp),
     ]
     if cluster.directories.wal:
-        parts.append(_move_aside(cluster.wal_dir, stamp))
+        # etcd makes the log beside its place and renames it.
+        parts += [_move_aside(path, stamp) for path in (cluster.wal_dir, f"{cluster.wal_dir}.tmp")]
     parts.append(("rm", "-f", f"{config}/bootstrap.yaml"))
     return script(*parts)
 

@@ -25,6 +25,7 @@ from quoracy.commands.etcd import (
 from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
+from quoracy.facts.etcd_places import PlaceFacts, old_data, parse_places, places_question
 from quoracy.facts.host import (
     HostFacts,
     files_question,
@@ -112,6 +113,8 @@ class EtcdHostFacts:
 
     Attributes:
         has_log: Whether the write-ahead log holds a segment.
+        old_data: What lies where etcd would find data at its first start, before one of ours.
+        places: Before the first start: what lies where a create would go, by path.
         data_cluster_id: Cluster ID that marks the data; None before the bootstrap is finished.
         config_cluster_id: Cluster ID that marks the configuration directory.
         bootstrap: The keys of the first start; None once it is finished.
@@ -134,6 +137,8 @@ class EtcdHostFacts:
 
     host: HostFacts
     has_log: bool
+    old_data: tuple[str, ...]
+    places: Mapping[str, PlaceFacts]
     data_cluster_id: str | None
     config_cluster_id: str | None
     bootstrap: str | None
@@ -179,7 +184,8 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
             "{ read -r running; echo running=$running; read -r linked; echo linked=$linked; }"
         ),
         "neighbours": neighbours_question(cluster),
-        "log": _there(f"{cluster.wal_dir}/*.wal"),
+        # One question, as each costs a process: the log's segments, and what lies where it would go.
+        "log": f"{_there(f'{cluster.wal_dir}/*.wal')}\n{places_question(cluster)}",
         "staged": _there(f"{config}/generations/*/release"),
         "keys": _there(f"{config}/tls/*.key"),
         "releases": (
@@ -231,9 +237,12 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
     if not invocation or identity(f"{recorded}/invocation") != invocation:
         # Started by the pre-start of an earlier version, which left its record with etcd.
         recorded = runtime_dir(cluster)
+    found = parse_places(answers["log"].lines)
     return EtcdHostFacts(
         host=parse_host(answers),
-        has_log=bool(answers["log"].lines),
+        has_log=any(line.startswith("/") for line in answers["log"].lines),
+        old_data=old_data(cluster, found),
+        places=found,
         data_cluster_id=identity(marker_path(cluster)),
         config_cluster_id=identity(f"{config}/cluster-id"),
         bootstrap=bootstrap,

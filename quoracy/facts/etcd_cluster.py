@@ -109,7 +109,10 @@ def presence(facts: EtcdHostFacts | HostSilent) -> Presence:
     if facts.bootstrap is not None:
         return "forgotten" if served and not facts.has_log else "bootstrapping"
     if facts.config_cluster_id is None:
-        return "foreign" if facts.has_log else "absent"
+        # Whatever lies there would be used by the first start, log or not: nothing is ours yet.
+        if facts.has_log or facts.data_cluster_id or facts.old_data:
+            return "foreign"
+        return "forgotten" if facts.formed else "absent"
     if not facts.has_log:
         return "forgotten"
     return "present" if facts.data_cluster_id == facts.config_cluster_id else "foreign"

@@ -13,7 +13,8 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_beside import beside_verdicts
-from quoracy.plan.etcd_member import follows, preparation
+from quoracy.plan.etcd_member import follows, preparation, settings
+from quoracy.plan.etcd_places import check_places
 from quoracy.plan.etcd_refusals import clock_warnings
 from quoracy.plan.etcd_steps import (
     AwaitMember,
@@ -40,7 +41,8 @@ def plan_create(
     """The plan that forms the cluster from wherever its hosts stand."""
     found = sorted({host.bootstrap for host in facts.heard.values() if host.bootstrap})
     content = found[0] if found else bootstrap_config(cluster, token)
-    verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, found)]
+    verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, facts, found)]
+    verdicts += check_places(cluster, facts)
     verdicts += beside_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
     verdicts += _ca_verdicts(facts, certificates)
     fresh = not any(heard.has_log for heard in facts.heard.values())
@@ -107,18 +109,32 @@ def _finished(facts: EtcdHostFacts) -> bool:
     return facts.config_cluster_id is not None and facts.bootstrap is None
 
 
-def _bootstrap_verdicts(cluster: EtcdCluster, found: Sequence[str]) -> list[Verdict]:
+def _bootstrap_verdicts(
+    cluster: EtcdCluster, facts: EtcdFacts, found: Sequence[str]
+) -> list[Verdict]:
     """An interrupted create is finished only as it was begun."""
     members = bootstrap_config(cluster, "").splitlines()[0]
+    differ = []
     if len(found) > 1 or any(content.splitlines()[0] != members for content in found):
-        return [
-            failed(
-                "CreateDiffers",
-                "an interrupted create was begun with other members than the spec names",
-                next_step="restore the spec it was begun with and run again",
-            )
-        ]
-    return []
+        differ.append("members")
+    if any(_lies_elsewhere(cluster, host, facts.heard[host.name]) for host in cluster.hosts):
+        differ.append("directories")
+    return [
+        failed(
+            "CreateDiffers",
+            f"an interrupted create was begun with other {what} than the spec names",
+            next_step="restore the spec it was begun with and run again",
+        )
+        for what in differ
+    ]
+
+
+def _lies_elsewhere(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    """Whether a create under way has put its data elsewhere: what lies at the wanted place is not its own."""
+    if facts.bootstrap is None or facts.config is None:
+        return False
+    begun, wanted = settings(facts.config), settings(render_generation(cluster, host).config)
+    return any(begun.get(key) != wanted.get(key) for key in ("data-dir", "wal-dir"))
 
 
 def _ca_verdicts(facts: EtcdFacts, certificates: WantedCertificates) -> list[Verdict]:

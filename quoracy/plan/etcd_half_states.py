@@ -128,11 +128,12 @@ def _of_host(
             next_step=f"mount the disk; {NO_REPLACING}",
         )
     if state == "foreign":
+        what = f"{cluster.data_dir} holds data that does not belong to this cluster"
         return failed(
             "ForeignData",
-            f"{cluster.data_dir} holds data that does not belong to this cluster",
+            f"{what}: {', '.join(heard.old_data)}" if heard.old_data else what,
             where=name,
-            next_step="it is left alone: choose another directories.data, or name other hosts in the spec",
+            next_step="look whose it is; a new cluster needs a directories.data (and directories.wal) of its own",
         )
     return None
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.etcd_places import PlaceFacts
 from quoracy.facts.host import HostSilent
 from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest
 from quoracy.spec.etcd import EtcdCluster
@@ -108,6 +109,14 @@ def _one_of(what: str, *values: Any) -> st.SearchStrategy[tuple[str, Any]]:
 
 MUTATIONS = st.one_of(
     _one_of("has_log", True, False),
+    _one_of("old_data", (), ("/var/lib/etcd/demo/member/snap",)),
+    _one_of(
+        "places",
+        {},
+        {"/": PlaceFacts("directory", "root")},
+        {"/": PlaceFacts("directory", "app")},
+        {"/": PlaceFacts("directory", "root"), "/opt/etcd": PlaceFacts("", "", ("x",))},
+    ),
     _one_of("formed", True, False),
     _one_of("data_cluster_id", *IDS),
     _one_of("config_cluster_id", *IDS),
@@ -218,7 +227,7 @@ def _shown(name: str, one: EtcdHostFacts | HostSilent) -> str:
     status = one.status and (one.status.version, one.status.leader_id, one.status.alarms)
     members = one.members and [(m.name, m.learner) for m in one.members]
     return (
-        f"{name}: log {one.has_log}, data {one.data_cluster_id}, config {one.config_cluster_id}, "
+        f"{name}: log {one.has_log} {one.old_data}, data {one.data_cluster_id}, config {one.config_cluster_id}, "
         f"bootstrap {one.bootstrap is not None}, formed {one.formed}, {one.unit.active} {one.unit.pid}, "
         f"disk {one.generation} {one.version}, healthy {one.healthy}, {status}, members {members}"
     )

@@ -49,6 +49,7 @@ def broken(
         return []
     found = list(_places(cluster, facts, pinned, plan, steps))
     found += _amnesia(facts, pinned, steps)
+    found += _mixed(facts, steps)
     found += _backup(facts, plan, steps)
     found += _versions(cluster, facts, steps)
     found += _stops(facts, plan, downtime=downtime)
@@ -88,6 +89,16 @@ def _amnesia(facts: EtcdFacts, pinned: str | None, steps: list[Any]) -> Iterator
             yield f"{step.host} has been a member, and is started without its log"
         if one.bootstrap is None and step.host not in written:
             yield f"{step.host} is formed without the keys of the first start"
+
+
+def _mixed(facts: EtcdFacts, steps: list[Any]) -> Iterator[str]:
+    """What lay there before the first start of ours would become part of the cluster."""
+    for step in steps:
+        one = heard(facts).get(step.host)
+        if one is None or one.bootstrap is not None or one.config_cluster_id:
+            continue
+        if step.name in ("prepare-host", "form-member") and (one.old_data or one.data_cluster_id):
+            yield f"{step.host}: {step.name} over data that nothing accounts for"
 
 
 def _changes(step: Any) -> bool:

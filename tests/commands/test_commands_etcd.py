@@ -9,6 +9,7 @@ import pytest
 from etcd_factories import TOKEN, spec
 
 from quoracy.commands import etcd, etcdctl
+from quoracy.commands.etcd_places import require_free
 from quoracy.commands.guard import Guard, guarded, released
 from quoracy.facts.etcd import etcd_questions, poll_questions
 from quoracy.facts.question import ask_all
@@ -31,7 +32,8 @@ GENERATION = Generation("3.5.16", "name: x\n", "[Unit]\n", "#!/bin/sh\n")
 def test_prepare_host() -> None:
     assert (
         etcd.prepare_host(DEMO)
-        == """set -eu
+        == f"set -eu\n{require_free(DEMO)}\n"
+        + """\
 systemd-sysusers --inline 'u etcd - "etcd" /nonexistent'
 mkdir -p -m 0755 /etc/etcd/demo /etc/etcd/demo/generations
 mkdir -p -m 0750 /etc/etcd/demo/tls
@@ -64,6 +66,11 @@ given_to_etcd /wal/etcd/demo
 """)
 
 
+def test_the_keys_of_the_first_start_make_what_lies_there_the_creates_own() -> None:
+    text = etcd.write_bootstrap(DEMO, "x")
+    assert text.startswith(f"set -eu\n{require_free(DEMO)}\n(umask 077;")
+
+
 def test_write_certificates_keeps_the_clients_key_from_etcd() -> None:
     files = {"ca.pem": b"A", "peer.key": b"B", "client.key": b"C"}
     written = etcd.write_certificates(DEMO, files)
@@ -92,7 +99,7 @@ chmod -R u+rwX,go+rX,go-w /opt/etcd/.3.5.16.demo.incoming
 "/opt/etcd/.3.5.16.demo.incoming/etcd" --version | grep -q -x "etcd Version: 3.5.16"
 echo ab12 > /opt/etcd/.3.5.16.demo.incoming/.quoracy-sha256
 sync -f /opt/etcd/.3.5.16.demo.incoming
-if [ -e /opt/etcd/3.5.16 ] && [ ! -e /opt/etcd/3.5.16/.quoracy-sha256 ]; then echo '/opt/etcd/3.5.16 was not made by Quoracy; move it away or set directories.bin' >&2; exit 1; fi
+if [ -e /opt/etcd/3.5.16 ] && [ ! -e /opt/etcd/3.5.16/.quoracy-sha256 ]; then echo '/opt/etcd/3.5.16 was not made by Quoracy; set another directories.bin' >&2; exit 1; fi
 if [ -e /opt/etcd/3.5.16 ]; then rm -rf /opt/etcd/.3.5.16.demo.incoming; else mv -T /opt/etcd/.3.5.16.demo.incoming /opt/etcd/3.5.16; fi
 """
     )
@@ -152,6 +159,7 @@ systemctl disable --quiet --now etcd-demo.service 2>/dev/null || true
 rm -f /srv/etc/demo/formed
 if [ -e /data/etcd/demo/member ]; then setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- mv -T /data/etcd/demo/member /data/etcd/demo/member.aside-op1; fi
 if [ -e /wal/etcd/demo/wal ]; then setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- mv -T /wal/etcd/demo/wal /wal/etcd/demo/wal.aside-op1; fi
+if [ -e /wal/etcd/demo/wal.tmp ]; then setpriv --reuid=etcd --regid=etcd --init-groups --no-new-privs -- mv -T /wal/etcd/demo/wal.tmp /wal/etcd/demo/wal.tmp.aside-op1; fi
 rm -f /srv/etc/demo/bootstrap.yaml
 """
     )

@@ -53,11 +53,11 @@ def only(plan: Plan) -> tuple[str, str]:
             "ConfigurationLost",
             "is not built yet",
         ),
-        ({"data_cluster_id": "feed"}, "ForeignData", "it is left alone"),
+        ({"data_cluster_id": "feed"}, "ForeignData", "directories.data"),
         (
             {"data_cluster_id": None, "config_cluster_id": None},
             "ForeignData",
-            "it is left alone",
+            "directories.data",
         ),
     ],
 )

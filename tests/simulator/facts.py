@@ -13,6 +13,7 @@ from etcd_factories import NOW, absent, machine, member_id, running_unit, status
 
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.etcd_places import PlaceFacts
 from quoracy.facts.host import GuardFacts, HostSilent
 from quoracy.templates.render import Generation, peer_url
 from simulator.world import Setting, SimHost, World
@@ -66,6 +67,8 @@ def _host(
     return absent(
         **_disk(setting, index, host),
         has_log=bool(host.log),
+        old_data=(host.old_data,) if host.old_data else (),
+        places=_places(setting, host),
         unit=_unit(host),
         process=_process(setting, index, host) if host.up else None,
         status=_status(setting, index, host, leader) if host.up else None,
@@ -73,6 +76,14 @@ def _host(
         # From 3.5 on the list needs a quorum, and a learner does not give it.
         members=entries if healthy else None,
     )
+
+
+def _places(setting: Setting, host: SimHost) -> dict[str, PlaceFacts]:
+    if host.config_id or host.bootstrap:
+        return {}
+    strangers = (host.stranger,) if host.stranger else ()
+    data = PlaceFacts("directory", "etcd", strangers)
+    return {"/": PlaceFacts("directory", "root"), setting.cluster.data_dir: data}
 
 
 def _disk(setting: Setting, index: int, host: SimHost) -> dict[str, Any]:
@@ -124,6 +135,7 @@ def _status(setting: Setting, index: int, host: SimHost, leader: str | None) -> 
     return replace(
         told,
         cluster_id=host.log,
+        revision=told.revision + host.written,
         version=setting.generations[index, host.runs].version,
         learner=host.role == "learner",
     )

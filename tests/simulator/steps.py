@@ -28,6 +28,8 @@ def apply(setting: Setting, world: World, step: Any) -> World:
     if step.name == "take-snapshot":
         if index not in world.healthy:
             raise Violation(f"the snapshot is taken through {step.host}, which is not healthy")
+        if _diverged(world):
+            raise Violation("a snapshot is taken of members that hold different data")
         return replace(world, backups=world.backups + 1)
     return world.put(index, _STEPS[step.name](setting, world, index, step))
 
@@ -40,11 +42,20 @@ def cluster_id(bootstrap: str) -> str:
 def _agreed(world: World) -> World:
     if not world.quorate or len({host.log for host in world.hosts}) != 1:
         raise Stuck("the members do not agree on one cluster")
+    if _diverged(world):
+        raise Stuck("the members hold different data")
     return world
 
 
+def _diverged(world: World) -> bool:
+    return len({world.hosts[index].written for index in world.healthy}) > 1
+
+
 def _prepare(setting: Setting, world: World, index: int, step: Any) -> SimHost:
-    return world.hosts[index]
+    host = world.hosts[index]
+    if host.stranger or (host.old_data and not host.bootstrap):
+        raise Violation(f"{step.host}: etcd is given a directory that is not its own")
+    return host
 
 
 def _install(setting: Setting, world: World, index: int, step: Any) -> SimHost:
@@ -95,6 +106,8 @@ def _form(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     host = world.hosts[index]
     if not host.bootstrap:
         raise Violation(f"{step.host} would start for the first time without the keys for it")
+    if host.old_data:
+        raise Violation(f"{step.host} would start for the first time over old data")
     host = _start(setting, world, index, step)
     return replace(host, log=host.log or cluster_id(host.bootstrap), formed=True)
 

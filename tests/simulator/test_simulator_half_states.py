@@ -96,7 +96,7 @@ def test_it_is_finished(half: SimulatedSite, state, restarted: bool, version: st
         ({"runs": "", "log": "", "data_id": ""}, "not built yet"),
         ({"runs": "", "log": ""}, "not built yet"),
         (GONE, "ot built yet"),
-        ({"runs": "", "data_id": OTHER, "log": OTHER}, "left alone"),
+        ({"runs": "", "data_id": OTHER, "log": OTHER}, "directories.data"),
         ({"runs": "", "data_id": OTHER, "log": OTHER, "config_id": OTHER}, ""),
     ],
     ids=["wiped", "log lost", "wiped host", "foreign data", "of another cluster"],
@@ -124,3 +124,28 @@ def test_a_cluster_that_is_down_is_started_as_it_was_and_changed_by_the_next_run
     assert half.deploy().plan.kind == "change"
     assert half.versions() == dict.fromkeys(half.hosts, NEW)
     half.require_healthy()
+
+
+@pytest.mark.parametrize("everywhere", [False, True], ids=["one host", "all hosts"])
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"old_data": "/var/lib/etcd/old/member/snap"}, "ForeignData"),
+        ({"log": OTHER, "old_data": "/var/lib/etcd/old/member/wal"}, "ForeignData"),
+        ({"data_id": OTHER, "old_data": "/var/lib/etcd/old/member/snap"}, "ForeignData"),
+        ({"stranger": "app.db"}, "DirectoryInUse"),
+    ],
+    ids=["database", "log", "our mark", "somebody else's"],
+)
+def test_a_create_leaves_what_lies_there_alone(
+    make_site: Callable[..., SimulatedSite], state, reason: str, everywhere: bool
+) -> None:
+    site = make_site("old")
+    for host in site.hosts if everywhere else site.hosts[1:2]:
+        alter(site, host, **state)
+    before = site.traces()
+    with pytest.raises(Refused):
+        site.deploy()
+    assert reason in {verdict.reason for verdict in site.plan().verdicts if verdict.stops}
+    assert site.traces() == before
+    assert site.pinned_id() is None

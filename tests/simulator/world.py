@@ -37,6 +37,9 @@ class SimHost:
         config_id: Cluster ID that marks the configuration.
         data_id: Cluster ID that marks the data.
         log: ID of the cluster whose log lies there; empty for none.
+        old_data: What lay in the data directory before a first start there; empty for nothing.
+        stranger: What somebody else keeps in the data directory; empty for nothing.
+        written: Changes that only this member has made: with them its data is another than the others'.
         runs: The generation that the process was started with; empty without a process.
         failed: systemd has given up on it.
         enabled: It starts again after a power cut.
@@ -54,6 +57,9 @@ class SimHost:
     config_id: str = ""
     data_id: str = ""
     log: str = ""
+    old_data: str = ""
+    stranger: str = ""
+    written: int = 0
     runs: str = ""
     failed: bool = False
     enabled: bool = False
