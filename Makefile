@@ -1,5 +1,5 @@
 # Every verb sets up what it needs itself; see README.md.
-.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy bench-hundred
+.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy bench-hundred fuzz-hosts
 
 PY := .venv/bin/python
 
@@ -43,6 +43,10 @@ bench-faults: install
 
 bench-redeploy: install
 	$(PY) -m bench.redeploy
+
+# Twenty thousand answers of hosts that lie, about ten minutes; QUORACY_FUZZ_ANSWERS and QUORACY_FUZZ_SEED.
+fuzz-hosts: install
+	PYTHONPATH=tests $(PY) -m fuzz.fuzz_hosts
 
 # A hundred redeployments in a row, every tenth of them broken.
 bench-hundred: install

@@ -10,6 +10,7 @@
     │   ├── HostUnreachable      no SSH connection
     │   ├── ForwardingForbidden  its sshd lets no request through to a port there
     │   ├── HostKeyRejected      the host's key is unknown or has changed
+    │   ├── AnswerUnreadable     what it answered is not what was asked for
     │   ├── CommandFailed        a remote script ended with a non-zero exit code
     │   └── CommandTimeout       a remote script did not end in time
     ├── ReleaseError             a release cannot be had or does not match its checksum
@@ -82,6 +83,10 @@ class ForwardingForbidden(RemoteError):
 
 class HostKeyRejected(RemoteError):
     """The host's key is unknown or differs from the one that is trusted."""
+
+
+class AnswerUnreadable(RemoteError):
+    """A host answered, but with something else than what was asked for: it counts as silent."""
 
 
 class CommandFailed(RemoteError):

@@ -22,7 +22,14 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.commands.service import last_words
 from quoracy.commands.service_layout import web_root
 from quoracy.commands.service_user import as_user
-from quoracy.errors import CommandTimeout, HostUnreachable, QuoracyError, StepFailed
+from quoracy.effects.looks import ask
+from quoracy.errors import (
+    AnswerUnreadable,
+    CommandTimeout,
+    HostUnreachable,
+    QuoracyError,
+    StepFailed,
+)
 from quoracy.facts.service_state import (
     UnitState,
     healthy_question,
@@ -41,6 +48,8 @@ WAY_BACK_S = 0.5
 ANSWER_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOWER = 0.1, 1.0, 1.5
 LAST_LINES = 20
+SILENCE = (HostUnreachable, CommandTimeout, AnswerUnreadable)
+"""What takes time and proves nothing, of the release or against it."""
 
 
 def await_service(
@@ -131,7 +140,7 @@ class _Gate:
                 return
             answers = (self._answer(*each) for each in bodies.items())
             wrong = next((each for each in answers if each.stops), None)
-        except (HostUnreachable, CommandTimeout) as error:
+        except SILENCE as error:
             self._row, self._seen = 0, _silent(error)
             return
         if wrong is not None:
@@ -150,7 +159,7 @@ class _Gate:
             StepFailed: There is nothing to wait for.
         """
         script = state_question(self._service, self._directory, listeners=self._doubtful)
-        state = parse_state(self._host.run(script, what="look at the service").stdout)
+        state = ask(self._host, script, parse_state, what="look at the service")
         self._doubtful = state.stranger
         self._state = state
         self._first = self._first or state
@@ -187,8 +196,8 @@ class _Gate:
         else:
             script = self._hold(healthy_question(self._service, self._directory, self._state))
         try:
-            end = parse_state(self._host.run(script, what="mark the release as healthy").stdout)
-        except (HostUnreachable, CommandTimeout) as error:
+            end = ask(self._host, script, parse_state, what="mark the release as healthy")
+        except SILENCE as error:
             self._seen = _silent(error)
             return False
         self._doubtful = end.stranger
@@ -230,7 +239,7 @@ class _Gate:
         try:
             script = last_words(self._service, LAST_LINES)
             said = self._host.run(script, what="read the log", check=False).stdout
-        except (HostUnreachable, CommandTimeout) as error:
+        except SILENCE as error:
             said = error.what.encode()
         lines = redact(said.decode("utf-8", "replace")).strip().replace("\n", "\n    ")
         return StepFailed(

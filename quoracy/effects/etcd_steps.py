@@ -10,9 +10,11 @@ from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
 from quoracy.effects.gather import gather_etcd, poll_member, seen_from
+from quoracy.effects.looks import ask
 from quoracy.effects.site import EtcdSite, release_source
 from quoracy.effects.snapshot import take_snapshot
 from quoracy.errors import CommandFailed, StepFailed
+from quoracy.facts.bounded import Unreadable, one_line
 from quoracy.facts.etcd_log import cause_of_end, last_lines
 from quoracy.plan import etcd_steps as steps
 from quoracy.plan.etcd_refusals import ARCHITECTURES
@@ -130,9 +132,9 @@ def _await_member(host: str, site: EtcdSite) -> str:
 def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
     """Push the verified archive through the SSH connection: hosts need no way out."""
     cluster, host = site.cluster, site.pool[step.host]
-    found = host.run("uname -m", what="ask for the architecture").stdout.decode().strip()
+    built_for = ask(host, "uname -m", _architecture, what="ask for the architecture")
     source = release_source(cluster.release, site.home)
-    release = source.fetch(step.version, ARCHITECTURES[found])
+    release = source.fetch(step.version, built_for)
     check_archive(release.archive, step.version)
     script = commands.install_release(cluster, step.version, release.sha256)
     with release.archive.open("rb") as archive:
@@ -140,6 +142,14 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
         size, what = release.archive.stat().st_size, f"install etcd {step.version}"
         site.push(step.host, script, chunks, what=what, size=size)
     return f"sha256 {release.sha256[:12]}"
+
+
+def _architecture(told: bytes) -> str:
+    """What etcd calls it."""
+    machine = told.decode("utf-8", "replace").strip()
+    if machine not in ARCHITECTURES:
+        raise Unreadable(f"etcd is not released for {one_line(machine)!r}")
+    return ARCHITECTURES[machine]
 
 
 def _withdraw_member(host: str, site: EtcdSite) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tarfile
 from datetime import UTC, datetime
 
-from quoracy.errors import QuoracyError, RemoteError
+from quoracy.effects.looks import ask, everywhere
+from quoracy.errors import RemoteError
 from quoracy.facts.etcd import (
     EtcdHostFacts,
     MemberPoll,
@@ -27,22 +27,14 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
     asked_at = datetime.now(UTC)
     question = ask_all(etcd_questions(cluster))
 
-    def ask(host: Host) -> EtcdHostFacts:
-        output = host.run(question, what="look at the host", timeout=20.0).stdout
-        answers = parse_answers(output, host=host.name)
-        try:
-            return parse_etcd_host(cluster, answers)
-        except (LookupError, ValueError, tarfile.TarError) as error:
-            raise RemoteError(f"an answer cannot be read ({error!r})", where=host.name) from error
+    def parse(output: bytes) -> EtcdHostFacts:
+        return parse_etcd_host(cluster, parse_answers(output))
 
-    answers = pool.each(ask, [host.name for host in cluster.hosts])
+    def look(host: Host) -> EtcdHostFacts:
+        return ask(host, question, parse, what="look at the host", timeout=20.0)
+
     return EtcdFacts(
-        hosts={
-            name: HostSilent(answer.what, answer.next_step)
-            if isinstance(answer, QuoracyError)
-            else answer
-            for name, answer in answers.items()
-        },
+        hosts=everywhere(pool, [host.name for host in cluster.hosts], look),
         asked_at=asked_at,
         took_s=(datetime.now(UTC) - asked_at).total_seconds(),
     )
@@ -50,8 +42,13 @@ def gather_etcd(cluster: EtcdCluster, pool: HostPool) -> EtcdFacts:
 
 def poll_member(cluster: EtcdCluster, host: Host) -> MemberPoll:
     """A quick look at one member."""
-    output = host.run(ask_all(poll_questions(cluster)), what="look at the member").stdout
-    return parse_poll(parse_answers(output, host=host.name))
+    question = ask_all(poll_questions(cluster))
+    return ask(
+        host,
+        question,
+        lambda output: parse_poll(parse_answers(output)),
+        what="look at the member",
+    )
 
 
 def seen_from(facts: EtcdFacts, name: str) -> MemberPoll:

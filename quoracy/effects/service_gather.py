@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from quoracy.errors import QuoracyError, RemoteError
-from quoracy.facts.host import HostSilent
+from quoracy.effects.looks import ask, everywhere
 from quoracy.facts.question import ask_all, parse_answers
 from quoracy.facts.service import ServiceHostFacts, parse_service_host
 from quoracy.facts.service_questions import service_questions
@@ -29,20 +28,10 @@ def gather_service(service: Service, source: str, pool: HostPool) -> ServiceFact
     """
     question = ask_all(service_questions(service, source))
 
-    def ask(host: Host) -> ServiceHostFacts:
-        output = host.run(question, what="look at the host", timeout=30.0).stdout
-        answers = parse_answers(output, host=host.name)
-        try:
-            return parse_service_host(service, answers)
-        except (LookupError, ValueError) as error:
-            raise RemoteError(f"an answer cannot be read ({error!r})", where=host.name) from error
+    def parse(output: bytes) -> ServiceHostFacts:
+        return parse_service_host(service, parse_answers(output))
 
-    answers = pool.each(ask, [host.name for host in service.hosts])
-    return ServiceFacts(
-        {
-            name: HostSilent(answer.what, answer.next_step)
-            if isinstance(answer, QuoracyError)
-            else answer
-            for name, answer in answers.items()
-        }
-    )
+    def look(host: Host) -> ServiceHostFacts:
+        return ask(host, question, parse, what="look at the host")
+
+    return ServiceFacts(everywhere(pool, [host.name for host in service.hosts], look))

@@ -15,6 +15,7 @@ from quoracy.code.revision import revision_of
 from quoracy.commands.service import read_manifest, verify_release
 from quoracy.db.services import record_service
 from quoracy.db.session import Database
+from quoracy.effects.looks import ask
 from quoracy.effects.operation import open_controller
 from quoracy.effects.project import LoadedService, load_code_service
 from quoracy.effects.service_gather import service_pool
@@ -25,7 +26,7 @@ from quoracy.effects.service_operation import (
 )
 from quoracy.effects.service_site import Code, read_code, recipe_of, unit_digest
 from quoracy.errors import UsageError
-from quoracy.facts.manifest import Difference, Manifest, difference
+from quoracy.facts.manifest import Difference, difference, parse_manifest
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.facts.service_state import parse_verified
 from quoracy.home import Home
@@ -122,10 +123,10 @@ class ServiceRedeploy(ServiceOperation):
 
         def is_drifted(host: Host) -> bool:
             shipped = read_manifest(self.service, current[host.name])
-            found = host.run(script, what="verify the release", timeout=VERIFY_S).stdout
-            wanted = host.run(shipped, what="read the manifest", timeout=60.0).stdout
+            found = ask(host, script, parse_verified, what="verify the release", timeout=VERIFY_S)
+            wanted = ask(host, shipped, parse_manifest, what="read the manifest", timeout=60.0)
             # A copy of a flat directory has none: what it was made of, nobody knows.
-            return bool(wanted) and parse_verified(found) != Manifest.parse(wanted.decode())
+            return wanted is not None and found != wanted
 
         answers = self.pool.all(is_drifted, current)
         return frozenset(name for name, drifted in answers.items() if drifted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from quoracy.code.build import host_build
@@ -16,16 +16,17 @@ from quoracy.commands.guard import guarded
 from quoracy.db.models import Release
 from quoracy.db.services import record_release
 from quoracy.effects.await_service import await_service
+from quoracy.effects.looks import understood
 from quoracy.effects.service_advice import advice
 from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
-from quoracy.facts.manifest import Manifest, difference
+from quoracy.facts.bounded import one_line
+from quoracy.facts.manifest import Manifest, difference, parse_manifest
 from quoracy.facts.service import ReleaseFacts, record_of
 from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
 from quoracy.plan.service_redeploy import RedeployRequest
 from quoracy.redact import redact
-from quoracy.spec.document import printed
 from quoracy.spec.service import Service
 from quoracy.templates.service import render_unit
 
@@ -192,8 +193,11 @@ def _base(step: steps.StageRelease, site: ServiceSite) -> Manifest | None:
     if known is not None:
         return known
     script = commands.read_manifest(site.service, step.base)
-    told = site.pool[step.host].run(script, what="read the manifest", check=False)
-    return Manifest.parse(told.stdout.decode()) if told.exit_code == 0 and told.stdout else None
+    what = "read the manifest"
+    told = site.pool[step.host].run(script, what=what, check=False)
+    if told.exit_code or not told.stdout:
+        return None
+    return understood(told.stdout, parse_manifest, what=what, host=step.host)
 
 
 def _record(host: str, release: str, site: ServiceSite, *, note: str) -> ReleaseFacts:
@@ -288,13 +292,18 @@ def _as_made(service: Service, known: ReleaseFacts | None) -> Service:
 def _clear_flat(step: steps.ClearFlat, site: ServiceSite) -> str:
     script = service_flat.clear_flat(site.service, steps.FLAT)
     told = site.change(step.host, script, what=step.title, timeout=COPY_S)
-    left = told.decode("utf-8", "surrogateescape").splitlines()
-    more = ", …" if len(left) > MAX_LEFT else ""
-    names = ", ".join(map(printed, left[:MAX_LEFT]))
-    return f"left there, as the copy does not hold it: {names}{more}" if left else ""
+    left = told.decode("utf-8", "replace").splitlines()
+    return f"left there, as the copy does not hold it: {_named(left)}" if left else ""
+
+
+def _named(told: Sequence[str]) -> str:
+    """What a host has named, as far as a line of the journal goes."""
+    more = ", …" if len(told) > MAX_LEFT else ""
+    return f"{', '.join(one_line(name) for name in told[:MAX_LEFT])}{more}"
 
 
 def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:
     script = commands.prune_releases(site.service, site.service.redeploy.keep_releases)
-    removed = site.change(step.host, script, what=step.title, timeout=COPY_S).decode().split()
-    return f"removed {', '.join(removed)}" if removed else "nothing to remove"
+    told = site.change(step.host, script, what=step.title, timeout=COPY_S)
+    removed = told.decode("utf-8", "replace").split()
+    return f"removed {_named(removed)}" if removed else "nothing to remove"

@@ -8,18 +8,18 @@ truncated files. The trailer is: the file is the database followed by 32 bytes o
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from quoracy.commands.etcd import snapshot_path
 from quoracy.commands.etcdctl import endpoint_status, snapshot_save, snapshot_status
 from quoracy.commands.script import script
 from quoracy.db.snapshots import NewSnapshot, record_snapshot
+from quoracy.effects.looks import understood
 from quoracy.effects.site import EtcdSite, snapshot_store
 from quoracy.errors import BackupFailed, LeaseHeld, QuoracyError
+from quoracy.facts.etcd_answers import SavedSnapshot, parse_saved
 from quoracy.plan.etcd_steps import TakeSnapshot
 
 TRAILER = 32
@@ -83,9 +83,9 @@ def take_snapshot(step: TakeSnapshot, site: EtcdSite) -> str:
 def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
     cluster = site.cluster
     status = _save(step, site, path)
-    if status["revision"] < step.least_revision:
+    if status.revision < step.least_revision:
         raise BackupFailed(
-            f"the snapshot is at revision {status['revision']}, older than {step.least_revision}",
+            f"the snapshot is at revision {status.revision}, older than {step.least_revision}",
             where=step.host,
             next_step="run again when the member has caught up",
         )
@@ -102,18 +102,18 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
         site.db,
         NewSnapshot(
             cluster=cluster.name,
-            cluster_id=status["cluster_id"],
-            revision=status["revision"],
+            cluster_id=status.cluster_id,
+            revision=status.revision,
             size_bytes=stored.size,
             sha256=stored.sha256,
-            etcd_version=status["version"],
+            etcd_version=status.version,
             location=stored.url,
             member=step.host,
             taken_at=taken_at,
             operation_id=site.stamp,
         ),
     )
-    return f"revision {status['revision']}, {stored.size} bytes, {stored.url}"
+    return f"revision {status.revision}, {stored.size} bytes, {stored.url}"
 
 
 def _limit(step: TakeSnapshot) -> int:
@@ -129,12 +129,10 @@ def _remove(step: TakeSnapshot, site: EtcdSite, path: str, because: QuoracyError
         because.add_note(f"and {path} is left on {step.host}: {error}")
 
 
-def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:
+def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> SavedSnapshot:
     """Save the snapshot on the host; the revision it holds at least, and whose it is.
 
-    The member is asked for its revision before it saves, and what it saves is at least that:
-    `snapshot status` tells less when the last writes were deletes that have been compacted, and 0
-    of a cluster that was never written to (whose revision is 1).
+    The member is asked for its revision before it saves, and what it saves is at least that.
     """
     cluster = site.cluster
     output = site.change(
@@ -148,10 +146,4 @@ def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> dict[str, Any]:
         what="save a snapshot",
         timeout=_limit(step) + 60.0,
     )
-    asked, told = (json.loads(line) for line in output.decode().splitlines())
-    status = asked[0]["Status"]
-    return {
-        "revision": max(told["revision"], status["header"]["revision"]),
-        "cluster_id": f"{status['header']['cluster_id']:x}",
-        "version": status["version"],
-    }
+    return understood(output, parse_saved, what="save a snapshot", host=step.host)

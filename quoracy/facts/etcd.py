@@ -7,12 +7,10 @@ the exit code of `endpoint status` is still 0. So nothing is decided by exit cod
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from quoracy.commands.etcd import (
     CERTIFICATE_ROLES,
@@ -24,6 +22,8 @@ from quoracy.commands.etcd import (
 )
 from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
 from quoracy.commands.guard import state_dir
+from quoracy.facts import bounded, etcd_lines
+from quoracy.facts import etcd_answers as told
 from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
 from quoracy.facts.etcd_places import PlaceFacts, old_data, parse_places, places_question
 from quoracy.facts.host import (
@@ -218,26 +218,29 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
 
 def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> EtcdHostFacts:
     """The answers to `etcd_questions`."""
-    files, links = parse_files(answers["files"])
+    files, links = bounded.parsed(answers, "files", parse_files)
     config = cluster.config_dir
 
     def text(path: str) -> str | None:
         return files[path].decode("utf-8", "replace") if path in files else None
 
     def identity(path: str) -> str | None:
-        return (text(path) or "").strip() or None
+        return bounded.word((text(path) or "").strip(), path) or None
 
     def followed(path: str) -> str | None:
-        return links[path].rsplit("/", 1)[-1] if path in links else None
+        return bounded.word(links[path].rsplit("/", 1)[-1], path) if path in links else None
 
-    unit = parse_unit(answers["unit"])
+    unit = bounded.parsed(answers, "unit", parse_unit)
     bootstrap = text(f"{config}/bootstrap.yaml")
     recorded = record_dir(cluster)
     invocation = answers["unit"].pairs.get("InvocationID")
     if not invocation or identity(f"{recorded}/invocation") != invocation:
         # Started by the pre-start of an earlier version, which left its record with etcd.
         recorded = runtime_dir(cluster)
-    found = parse_places(answers["log"].lines)
+    found = bounded.parsed(answers, "log", lambda answer: parse_places(answer.lines))
+    record = {name: text(f"{recorded}/{name}") or "" for name in _RECORDED}
+    process = bounded.parsed(answers, "process", lambda answer: _process(answer, record))
+    statuses = bounded.parsed(answers, "status", parse_statuses)
     return EtcdHostFacts(
         host=parse_host(answers),
         has_log=any(line.startswith("/") for line in answers["log"].lines),
@@ -252,22 +255,24 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         version=_release_version(followed(f"{config}/current/release")),
         config=text(f"{config}/current/etcd.yaml"),
         pre_start=text(f"{config}/current/pre-start"),
-        staged=frozenset(line.split("/")[-2] for line in answers["staged"].lines),
-        releases=_releases(answers["releases"]),
+        staged=bounded.parsed(answers, "staged", etcd_lines.staged),
+        releases=bounded.parsed(answers, "releases", etcd_lines.releases),
         certificates={
             name: files[f"{config}/tls/{name}"]
             for name in ("ca.pem", *(f"{role}.pem" for role in CERTIFICATE_ROLES))
             if f"{config}/tls/{name}" in files
         },
-        keys=frozenset(line.rsplit("/", 1)[-1] for line in answers["keys"].lines),
+        keys=bounded.parsed(answers, "keys", etcd_lines.keys),
         unit=unit,
-        process=_process(answers["process"], {k: text(f"{recorded}/{k}") or "" for k in _RECORDED})
-        if unit.pid
-        else None,
-        status=next(iter(parse_statuses(answers["status"])), None),
-        healthy=parse_health(answers["health"]),
-        members=parse_members(answers["members"]),
-        neighbours=parse_neighbours(cluster, answers["neighbours"], begun=bootstrap is not None),
+        process=process if unit.pid else None,
+        status=next(iter(statuses), None),
+        healthy=bounded.parsed(answers, "health", parse_health),
+        members=bounded.parsed(answers, "members", parse_members),
+        neighbours=bounded.parsed(
+            answers,
+            "neighbours",
+            lambda answer: parse_neighbours(cluster, answer, begun=bootstrap is not None),
+        ),
     )
 
 
@@ -283,9 +288,9 @@ def poll_questions(cluster: EtcdCluster) -> dict[str, str]:
 def parse_poll(answers: Mapping[str, Answer]) -> MemberPoll:
     """The answers to `poll_questions`."""
     return MemberPoll(
-        unit=parse_unit(answers["unit"]),
-        uptime_s=float(answers["uptime"].text.split()[0]),
-        healthy=parse_health(answers["health"]),
+        unit=bounded.parsed(answers, "unit", parse_unit),
+        uptime_s=bounded.parsed(answers, "uptime", etcd_lines.uptime),
+        healthy=bounded.parsed(answers, "health", parse_health),
     )
 
 
@@ -294,38 +299,38 @@ def parse_unit(answer: Answer) -> UnitFacts:
     shown = answer.pairs
     return UnitFacts(
         loaded=shown.get("LoadState") == "loaded",
-        active=shown.get("ActiveState", "unknown"),
-        pid=int(shown.get("MainPID", "0")),
-        started_s=int(shown.get("ExecMainStartTimestampMonotonic", "0")) / 1e6,
-        restarts=int(shown.get("NRestarts", "0")),
+        active=bounded.word(shown.get("ActiveState", "unknown"), "ActiveState"),
+        pid=bounded.shown_number(shown, "MainPID"),
+        started_s=bounded.shown_number(shown, "ExecMainStartTimestampMonotonic") / 1e6,
+        restarts=bounded.shown_number(shown, "NRestarts"),
         enabled=shown.get("UnitFileState") == "enabled",
     )
 
 
 def parse_statuses(answer: Answer) -> tuple[StatusFacts, ...]:
     """`endpoint status -w json`: one entry per endpoint that answered."""
-    return tuple(_status(entry) for entry in _json(answer) or [])
+    return tuple(map(_status, told.from_json(told.STATUSES, answer.text) or ()))
 
 
 def parse_health(answer: Answer) -> bool:
     """`endpoint health -w json` of one endpoint."""
-    entries = _json(answer) or []
-    return len(entries) == 1 and entries[0].get("health") is True
+    entries = told.from_json(told.HEALTHS, answer.text) or []
+    return len(entries) == 1 and entries[0].health
 
 
 def parse_members(answer: Answer) -> tuple[MemberEntry, ...] | None:
     """`member list -w json`; None when there was no answer."""
-    told = _json(answer)
-    if told is None:
+    found = told.from_json(told.MEMBER_LIST, answer.text)
+    if found is None:
         return None
     return tuple(
         MemberEntry(
-            member_id=f"{member['ID']:x}",
-            name=member.get("name", ""),
-            peer_urls=tuple(member.get("peerURLs", ())),
-            learner=bool(member.get("isLearner", False)),
+            member_id=f"{member.identity:x}",
+            name=member.name,
+            peer_urls=tuple(member.peer_urls),
+            learner=member.learner,
         )
-        for member in told["members"]
+        for member in found.members
     )
 
 
@@ -357,13 +362,13 @@ def _unit_question(cluster: EtcdCluster) -> str:
 
 
 def _process(answer: Answer, recorded: Mapping[str, str]) -> ProcessFacts:
-    told = answer.pairs
+    shown = answer.pairs
     return ProcessFacts(
-        executable=told.get("exe", ""),
-        replaced=told.get("running", "") != told.get("linked", ""),
+        executable=bounded.line(shown.get("exe", ""), "its executable"),
+        replaced=shown.get("running", "") != shown.get("linked", ""),
         config=recorded["etcd.yaml"],
         unit=recorded["unit"],
-        ca_sha256=recorded["ca.sha256"].strip(),
+        ca_sha256=bounded.word(recorded["ca.sha256"].strip(), "its ca.sha256"),
     )
 
 
@@ -371,37 +376,18 @@ def _release_version(directory: str | None) -> str | None:
     return directory if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", directory or "") else None
 
 
-def _releases(answer: Answer) -> dict[str, str]:
-    """`/opt/etcd/3.5.16/.quoracy-sha256:<digest>` lines."""
-    releases = {}
-    for line in answer.lines:
-        path, _, digest = line.rpartition(":")
-        releases[path.split("/")[-2]] = digest
-    return releases
-
-
-def _status(entry: Mapping[str, Any]) -> StatusFacts:
-    status = entry["Status"]
-    header = status["header"]
-    leader = status.get("leader", 0)
+def _status(entry: told.EndpointStatus) -> StatusFacts:
+    status, header = entry.status, entry.status.header
     return StatusFacts(
-        endpoint=entry["Endpoint"],
-        cluster_id=f"{header['cluster_id']:x}",
-        member_id=f"{header['member_id']:x}",
-        leader_id=f"{leader:x}" if leader else None,
-        version=status.get("version", ""),
-        revision=header.get("revision", 0),
-        raft_index=status.get("raftIndex", 0),
-        applied_index=status.get("raftAppliedIndex", 0),
-        db_bytes=status.get("dbSize", 0),
-        learner=bool(status.get("isLearner", False)),
-        alarms=tuple(re.findall(r"alarm:(\w+)", " ".join(status.get("errors", ())))),
+        endpoint=entry.endpoint,
+        cluster_id=f"{header.cluster_id:x}",
+        member_id=f"{header.member_id:x}",
+        leader_id=f"{status.leader:x}" if status.leader else None,
+        version=status.version,
+        revision=header.revision,
+        raft_index=status.raft_index,
+        applied_index=status.applied_index,
+        db_bytes=status.db_bytes,
+        learner=status.learner,
+        alarms=tuple(re.findall(r"alarm:(\w+)", " ".join(status.errors))),
     )
-
-
-def _json(answer: Answer) -> Any:
-    """The answer as JSON; None when the program printed none (it could not connect)."""
-    try:
-        return json.loads(answer.text)
-    except json.JSONDecodeError:
-        return None

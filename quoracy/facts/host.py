@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
+import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quoracy.commands.guard import state_dir
+from quoracy.facts import bounded
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.question import Answer
 
 
@@ -84,19 +86,35 @@ def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
 
 def parse_host(answers: Mapping[str, Answer]) -> HostFacts:
     """The answers to `host_questions`."""
-    system = answers["system"].pairs
-    return HostFacts(
-        os_name=system["os"],
-        architecture=system["arch"],
-        clock_s=float(system["clock"]),
-        uptime_s=float(system["uptime"]),
-        boot_id=system["boot"],
-        free_bytes={path: int(kib) * 1024 for path, kib in answers["disks"].pairs.items()},
-        listening=_listening_ports(answers["ports"].lines),
-        guard=_guard(answers["guard"].lines),
-        systemd=system.get("systemd") != "no",
-        bus=system.get("bus") != "no",
-    )
+    free_bytes = bounded.parsed(answers, "disks", _free_bytes)
+    listening = bounded.parsed(answers, "ports", _listening_ports)
+    guard = bounded.parsed(answers, "guard", _guard)
+
+    def machine(answer: Answer) -> HostFacts:
+        told = answer.pairs
+        return HostFacts(
+            os_name=bounded.line(bounded.value(told, "os"), "os", bounded.LONGEST_WORD),
+            architecture=bounded.word(bounded.value(told, "arch"), "arch"),
+            clock_s=bounded.seconds(bounded.value(told, "clock"), "clock"),
+            uptime_s=bounded.seconds(bounded.value(told, "uptime"), "uptime"),
+            boot_id=bounded.word(bounded.value(told, "boot"), "boot"),
+            free_bytes=free_bytes,
+            listening=listening,
+            guard=guard,
+            systemd=told.get("systemd") != "no",
+            bus=told.get("bus") != "no",
+        )
+
+    return bounded.parsed(answers, "system", machine)
+
+
+def _free_bytes(answer: Answer) -> dict[str, int]:
+    """By path, of which there are a handful."""
+    told = bounded.few([*answer.pairs.items()], "paths", _PATHS)
+    return {
+        bounded.line(path, "a path"): bounded.whole(kib, "free KiB", bounded.INT64 // 1024) * 1024
+        for path, kib in told
+    }
 
 
 def files_question(paths: Sequence[str], also: str) -> str:
@@ -115,7 +133,7 @@ def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
     """Content by path, and link target by path."""
     contents: dict[str, bytes] = {}
     links: dict[str, str] = {}
-    told = io.BytesIO(base64.b64decode(answer.text))
+    told = io.BytesIO(bounded.unbase64(answer.text))
     # Uncompressed, and no file is larger than what was told: neither gzip nor holes may make more of it.
     with tarfile.open(fileobj=told, mode="r:", ignore_zeros=True) as archive:
         for member in archive:
@@ -128,18 +146,32 @@ def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
     return contents, links
 
 
-def _listening_ports(lines: Sequence[str]) -> frozenset[int]:
+_PATHS = 100
+_LOCAL = re.compile(r"[0-9A-F]+:([0-9A-F]{4})")
+
+
+def _listening_ports(answer: Answer) -> frozenset[int]:
     """Ports of the sockets in state LISTEN (0A) of /proc/net/tcp and tcp6."""
-    fields = (line.split() for line in lines)
-    return frozenset(
-        int(words[1].rsplit(":", 1)[1], 16)
-        for words in fields
-        if len(words) > 3 and words[3] == "0A"
-    )
+    fields = (line.split() for line in answer.lines)
+    return frozenset(_port(words[1]) for words in fields if len(words) > 3 and words[3] == "0A")
 
 
-def _guard(lines: Sequence[str]) -> GuardFacts | None:
-    if not lines:
+def _port(address: str) -> int:
+    found = _LOCAL.fullmatch(address)
+    if found is None:
+        raise Unreadable(f"{bounded.one_line(address)!r} is no address with a port")
+    return int(found[1], 16)
+
+
+def _guard(answer: Answer) -> GuardFacts | None:
+    if not answer.lines:
         return None
-    holder, fence, time_s = lines[0].split()
-    return GuardFacts(holder, int(fence), int(time_s))
+    words = answer.lines[0].split()
+    if len(words) != 3:
+        raise Unreadable(f"{bounded.one_line(answer.lines[0])!r} is not holder, number and time")
+    holder, fence, time_s = words
+    return GuardFacts(
+        bounded.word(holder, "the holder"),
+        bounded.whole(fence, "the fencing number"),
+        bounded.whole(time_s, "the time"),
+    )

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from quoracy.errors import QuoracyError
+from quoracy.facts import bounded
+from quoracy.facts.bounded import Unreadable
 
 Kind = Literal["file", "link", "dir"]
-_KINDS: tuple[Kind, ...] = ("file", "link", "dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,40 @@ class Manifest:
         """Read what `text` gives.
 
         Raises:
-            QuoracyError: It is something else.
+            Unreadable: It is something else.
         """
-        try:
-            rows = [json.loads(line) for line in text.splitlines()]
-            return Manifest(
-                tuple(
-                    Entry(str(path), _kind(kind), bool(executable), int(size), str(content))
-                    for path, kind, executable, size, content in rows
-                )
-            )
-        except (ValueError, TypeError, RecursionError) as error:
-            raise QuoracyError(f"this is not a manifest: {error}") from None
+        return Manifest(tuple(_entry(row) for row in text.split("\n") if row))
 
 
-def _kind(text: object) -> Kind:
-    for kind in _KINDS:
-        if text == kind:
-            return kind
-    raise ValueError(f"{text!r} is no kind of path")
+def parse_manifest(output: bytes) -> Manifest | None:
+    """The manifest that a host has printed; None when it has none.
+
+    Raises:
+        Unreadable: It is something else.
+    """
+    return Manifest.parse(output.decode("utf-8", "replace")) if output else None
+
+
+def _entry(row: str) -> Entry:
+    """A line of a manifest."""
+    try:
+        fields = json.loads(row)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"this is not a manifest: {error}") from None
+    match fields:
+        case [
+            str(path),
+            "file" | "link" | "dir" as kind,
+            0 | 1 as executable,
+            int(size),
+            str(content),
+        ]:
+            if 0 <= size <= bounded.INT64:
+                return Entry(path, kind, bool(executable), size, content)
+    raise Unreadable(f"this is not a manifest: {bounded.one_line(row, _SHOWN)}")
+
+
+_SHOWN = 100
 
 
 def _at_or_below(path: str, paths: frozenset[str]) -> bool:

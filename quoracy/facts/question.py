@@ -6,12 +6,11 @@ its exit code. No shell makes JSON, and no answer can be mistaken for another.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quoracy.errors import RemoteError
+from quoracy.facts import bounded
+from quoracy.facts.bounded import Unreadable
 
 _MARK = "@@"
 _EXIT = b"\n@exit="
@@ -27,7 +26,8 @@ class Answer:
     @property
     def lines(self) -> list[str]:
         """The lines that are not empty."""
-        return [line for line in self.text.splitlines() if line.strip()]
+        # Not splitlines(): names of files may hold what that takes for an end of a line.
+        return [line for line in self.text.split("\n") if line.strip()]
 
     @property
     def pairs(self) -> dict[str, str]:
@@ -52,20 +52,24 @@ def ask_all(questions: Mapping[str, str]) -> str:
     return f"d=$(mktemp -d /run/quoracy.XXXXXX)\ntrap 'rm -rf $d' EXIT\n{asked}\nwait\n{told}\n"
 
 
-def parse_answers(output: bytes, *, host: str) -> dict[str, Answer]:
+def parse_answers(output: bytes) -> dict[str, Answer]:
     """The answers by question.
 
     Raises:
-        RemoteError: The output is not framed as `ask_all` makes it.
+        Unreadable: The output is not framed as `ask_all` makes it.
     """
-    answers = {}
-    try:
-        for line in output.decode("ascii").splitlines():
-            if not line.startswith(_MARK):
-                continue
-            name, _, encoded = line[len(_MARK) :].partition(" ")
-            text, _, code = base64.b64decode(encoded, validate=True).rpartition(_EXIT)
-            answers[name] = Answer(text.decode("utf-8", "replace"), int(code))
-    except (UnicodeDecodeError, binascii.Error, ValueError) as error:
-        raise RemoteError(f"the answer cannot be read ({error})", where=host) from None
+    answers: dict[str, Answer] = {}
+    for line in output.split(b"\n"):
+        if not line.startswith(_MARK.encode()):
+            continue
+        name, _, encoded = line[len(_MARK) :].decode("utf-8", "replace").partition(" ")
+        if name in answers:
+            raise Unreadable(f"{bounded.one_line(name)}: there are two answers")
+        answers[name] = bounded.read(name, _framed, encoded)
     return answers
+
+
+def _framed(encoded: str) -> Answer:
+    text, _, code = bounded.unbase64(encoded).rpartition(_EXIT)
+    exit_code = bounded.whole(code.decode("utf-8", "replace"), "its exit code", 255)
+    return Answer(text.decode("utf-8", "replace"), exit_code)

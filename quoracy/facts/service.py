@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 from collections.abc import Mapping
@@ -10,11 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from quoracy.commands.service_layout import journal_path, web_root
+from quoracy.facts import bounded
 from quoracy.facts.host import HostFacts, parse_host
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.question import Answer
 from quoracy.facts.service_flat import parse_flat
 from quoracy.facts.service_place import parse_place
+from quoracy.facts.service_record import parse_record
 from quoracy.spec.service import Service
 from quoracy.templates.service import made_for
 
@@ -129,23 +130,25 @@ def record_of(release: ReleaseFacts) -> bytes:
 
 def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> ServiceHostFacts:
     """The answers to `service_questions`."""
-    place = parse_place(service, answers["place"])
-    releases = {one.id: one for one in map(_release, answers["records"].lines)}
+    place = bounded.parsed(answers, "place", lambda answer: parse_place(service, answer))
+    releases = bounded.parsed(answers, "records", _releases)
     current, previous = (
         _known(place.leads(f"{service.directory}/{name}"), releases)
         for name in ("current", "previous")
     )
-    flat, written = parse_flat(answers["flat"])
+    flat, written = bounded.parsed(answers, "flat", parse_flat)
+    digest = bounded.parsed(answers, "digest", lambda answer: answer)
+    unit = bounded.parsed(answers, "unit", lambda answer: _unit(service, answer, digest))
     return ServiceHostFacts(
         host=parse_host(answers),
         layout="releases" if place.switched else "flat" if flat else "none",
         current=current,
         previous=previous,
         releases=releases,
-        manifest=_manifest(answers["manifest"]),
-        unit=_unit(service, answers["unit"], answers["digest"]),
-        runtime=next(iter(answers["runtime"].lines), ""),
-        dependencies=frozenset(answers["dependencies"].lines),
+        manifest=bounded.parsed(answers, "manifest", _manifest),
+        unit=unit,
+        runtime=bounded.parsed(answers, "runtime", _runtime),
+        dependencies=bounded.parsed(answers, "dependencies", _dependencies),
         flat=flat,
         written=written,
         prepared=place.leads(f"{service.directory}/shared") not in ("", "file"),
@@ -164,22 +167,40 @@ def _known(target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
     return name if name in releases else None
 
 
+_MOST = 10_000
+"""Releases, or directories of dependencies, on a host: nobody has as many."""
+
+
+def _releases(answer: Answer) -> dict[str, ReleaseFacts]:
+    lines = bounded.few(answer.lines, "releases", _MOST)
+    return {one.id: one for one in map(_release, lines)}
+
+
 def _release(line: str) -> ReleaseFacts:
     """A line of the answer: ID, mark, record."""
-    name, mark, record = line.split(" ", 2)
-    known = {key: value for key, value in json.loads(record).items() if key in _RECORDED}
-    marks = {"healthy": mark == "healthy", "proven": mark in ("healthy", "proven")}
-    return ReleaseFacts(**{**known, **marks, "id": name})
+    name, _, rest = line.partition(" ")
+    mark, _, record = rest.partition(" ")
+    known = bounded.read(f"release {bounded.word(name, 'its ID')}", parse_record, record)
+    return ReleaseFacts(
+        **{**known.model_dump(), "id": name},
+        healthy=mark == "healthy",
+        proven=mark in ("healthy", "proven"),
+    )
 
 
-_RECORDED = frozenset(ReleaseFacts.__dataclass_fields__)
-"""A record of another version of Quoracy may hold more."""
+def _runtime(answer: Answer) -> str:
+    return bounded.line(next(iter(answer.lines), ""), "its version", bounded.LONGEST_WORD)
+
+
+def _dependencies(answer: Answer) -> frozenset[str]:
+    lines = bounded.few(answer.lines, "directories of dependencies", _MOST)
+    return frozenset(bounded.word(line, "a directory") for line in lines)
 
 
 def _manifest(answer: Answer) -> Manifest | None:
     if not answer.text.strip():
         return None
-    return Manifest.parse(gzip.decompress(base64.b64decode(answer.text)).decode())
+    return Manifest.parse(gzip.decompress(bounded.unbase64(answer.text)).decode())
 
 
 def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:
@@ -187,11 +208,11 @@ def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:
     unit, _, beside = shown.text.strip().partition("\n\n")
     told, added = Answer(unit, 0).pairs, shown.pairs
     return UnitFacts(
-        active=told.get("ActiveState", "unknown"),
-        sub=told.get("SubState", ""),
-        main_pid=int(told.get("MainPID", "0")),
-        restarts=int(told.get("NRestarts") or "0"),
-        digest=next(iter(digest.text.split()), ""),
+        active=bounded.word(told.get("ActiveState", "unknown"), "ActiveState"),
+        sub=bounded.word(told.get("SubState", ""), "SubState"),
+        main_pid=bounded.shown_number(told, "MainPID"),
+        restarts=bounded.shown_number(told, "NRestarts"),
+        digest=bounded.word(next(iter(digest.text.split()), ""), "its digest"),
         running_in=_as_named(service, added.get("cwd", ""), added.get("real", "")),
         socket="ActiveState=active" in beside.partition("\n\n")[0].splitlines(),
         subject=next((subject for line in digest.lines if (subject := made_for(line))), ""),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 
 from quoracy.commands.service_layout import DERIVED
 from quoracy.commands.service_user import as_user
+from quoracy.facts import bounded
 from quoracy.facts.question import Answer
 from quoracy.spec.service import Service, ServiceType
 from quoracy.spec.service_fields import OURS
@@ -77,5 +77,5 @@ def _literal(path: str) -> str:
 
 def _names(encoded: str) -> list[str]:
     """NUL-terminated, in base64, any bytes in them; what was cut off in the middle does not count."""
-    joined = base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    joined = bounded.unbase64(encoded).decode("utf-8", "surrogateescape")
     return joined.split("\0")[:-1]

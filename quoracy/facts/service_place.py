@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from quoracy.commands.service_layout import journal_path, web_root
 from quoracy.commands.service_owner import mark_path
+from quoracy.facts import bounded
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.question import Answer
 from quoracy.spec.service import Service
 from quoracy.spec.service_fields import OURS
@@ -94,6 +96,20 @@ def parse_place(service: Service, answer: Answer) -> Place:
     named = {}
     for line in answer.lines:
         if line.startswith("/"):
-            path, kind, uid, target = line.split(" ", 3)
-            named[path] = Named(kind, uid, target)
-    return Place(service.directory, named, answer.pairs.get("subject"))
+            path, found = _named(line)
+            if path in named:
+                raise Unreadable(f"{bounded.one_line(path)} is named twice")
+            named[path] = found
+    subject = answer.pairs.get("subject")
+    return Place(service.directory, named, subject and bounded.word(subject, "the subject"))
+
+
+def _named(line: str) -> tuple[str, Named]:
+    """Path, type, owner, and target of a link, as `place_question` has them printed."""
+    words = line.split(" ", 3)
+    if len(words) != 4:
+        raise Unreadable(f"{bounded.one_line(line)!r} is not path, type, owner and target")
+    path, kind, uid, target = words
+    return path, Named(
+        bounded.word(kind, "a type"), bounded.word(uid, "an owner"), bounded.line(target, path)
+    )

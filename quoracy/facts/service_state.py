@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import base64
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from quoracy.facts import bounded
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.manifest import Entry, Kind, Manifest
 from quoracy.facts.question import Answer
 from quoracy.facts.service_unit import strangers, unit_shown
 from quoracy.spec.service import Service, ServiceType
 
 _KINDS: Mapping[str, Kind] = {"f": "file", "l": "link", "d": "dir"}
+_ABOUT = re.compile(r"(?P<letter>[A-Za-z]) (?P<mode>[0-7]{1,5}) (?P<size>[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,10 @@ def parse_state(output: bytes) -> UnitState:
     text = output.decode("utf-8", "replace").lstrip()
     told, added = Answer(text.partition("\n\n")[0], 0).pairs, Answer(text, 0).pairs
     return UnitState(
-        active=told.get("ActiveState", "unknown"),
-        sub=told.get("SubState", ""),
-        main_pid=int(told.get("MainPID") or "0"),
-        restarts=int(told.get("NRestarts") or "0"),
+        active=bounded.word(told.get("ActiveState", "unknown"), "ActiveState"),
+        sub=bounded.word(told.get("SubState", ""), "SubState"),
+        main_pid=bounded.shown_number(told, "MainPID"),
+        restarts=bounded.shown_number(told, "NRestarts"),
         inside=added.get("inside") == "yes",
         works_in=added.get("cwd", ""),
         stranger=bool(added.get("stranger")),
@@ -104,7 +107,10 @@ def parse_state(output: bytes) -> UnitState:
 
 def parse_verified(output: bytes) -> Manifest:
     """The answer of `verify_release`: what the release's files are now, without the links to shared ones."""
-    ours, found, digests = (base64.b64decode(line) for line in output.split(b"\n")[:3])
+    lines = output.decode("utf-8", "replace").split("\n")
+    if len(lines) < 3:
+        raise Unreadable("it is not three lines")
+    ours, found, digests = map(bounded.unbase64, lines[:3])
     linked = set(_text(ours).splitlines())
     contents: dict[str, str] = {}
     for row in _text(digests).split("\0"):
@@ -117,12 +123,15 @@ def _entries(found: str, contents: Mapping[str, str]) -> Iterator[Entry]:
     """Three fields for each path, NUL after each: kind, mode and size; path; target of a link."""
     fields = found.split("\0")
     for about, path, target in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
-        letter, mode, size = about.split(" ")
-        kind = _KINDS.get(letter, "file")
+        said = _ABOUT.fullmatch(about)
+        if said is None:
+            raise Unreadable(f"{bounded.one_line(about)!r} is not kind, mode and size")
+        kind = _KINDS.get(said["letter"], "file")
         is_file = kind == "file"
         content = contents.get(path, "") if is_file else target
-        executable = is_file and bool(int(mode, 8) & 0o100)
-        yield Entry(path, kind, executable, int(size) if is_file else 0, content)
+        executable = is_file and bool(int(said["mode"], 8) & 0o100)
+        size = bounded.whole(said["size"], "the size of a file") if is_file else 0
+        yield Entry(path, kind, executable, size, content)
 
 
 def _text(output: bytes) -> str:

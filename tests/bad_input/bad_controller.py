@@ -115,7 +115,7 @@ def fake_spec(version: str, **settings: Any) -> dict[str, Any]:
 def recorded_answers(version: str, situation: str, host: str) -> Answers:
     """What a real host once answered, its clock set to now."""
     output = (RECORDED / version / situation / f"{host}.txt").read_bytes()
-    return told(parse_answers(output, host=host), "system", clock=f"{time.time():.3f}")
+    return told(parse_answers(output), "system", clock=f"{time.time():.3f}")
 
 
 def told(answers: Answers, question: str, **pairs: str) -> Answers:

@@ -96,7 +96,18 @@ ARGUMENTS: dict[str, Any] = {
     "words": (),
 }
 NO_COMMANDS = ("as_etcd", "marker_path", "release_files")
-MAY = {"[", "test", "setpriv", "as_etcd", "given_to_etcd", "moved", "echo", "for", "refuse"}
+MAY = {
+    "[",
+    "test",
+    "setpriv",
+    "as_etcd",
+    "given_to_etcd",
+    "moved",
+    "echo",
+    "for",
+    "refuse",
+    "strangers",
+}
 """Looks whether something is there, acts as another user, is careful itself, or only speaks of it."""
 
 _KEYWORDS = re.compile(r"^(?:(?:if|then|else|elif|while|until|do|!|\{|\()\s+|[{(]+)+")

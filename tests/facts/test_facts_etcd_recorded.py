@@ -43,7 +43,7 @@ def recorded(version: str, situation: str) -> EtcdFacts:
         if silent.exists():
             hosts[name] = HostSilent(silent.read_text().strip())
             continue
-        answers = parse_answers((directory / f"{name}.txt").read_bytes(), host=name)
+        answers = parse_answers((directory / f"{name}.txt").read_bytes())
         hosts[name] = parse_etcd_host(cluster(version), answers)
     asked_at = datetime.fromisoformat((directory / "asked_at").read_text().strip())
     return EtcdFacts(hosts=hosts, asked_at=asked_at)
@@ -53,7 +53,7 @@ def test_recordings_hold_no_secrets() -> None:
     texts = [path.read_bytes() for path in RECORDED.rglob("*.txt")]
     assert len(texts) > 60
     for text in texts:
-        for answer in parse_answers(text, host="any").values():
+        for answer in parse_answers(text).values():
             assert "PRIVATE KEY" not in answer.text
 
 
@@ -211,7 +211,7 @@ def test_no_space(version: str) -> None:
 def test_no_exit_code_decides_anything(version: str) -> None:
     """`endpoint status` ends with 0 without quorum, and with 1 when one of several is dead."""
     path = RECORDED / version / "no-quorum" / "facts-1.txt"
-    answers = parse_answers(path.read_bytes(), host="facts-1")
+    answers = parse_answers(path.read_bytes())
     assert answers["status"].exit_code == 0
     turned = {name: replace(a, exit_code=1 - a.exit_code % 2) for name, a in answers.items()}
     assert parse_etcd_host(cluster(version), answers) == parse_etcd_host(cluster(version), turned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quoracy.errors import QuoracyError
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.manifest import Difference, Entry, Kind, Manifest, difference
 
 
@@ -52,7 +52,7 @@ def test_everything_counts_in_the_digest(other: Entry) -> None:
     ],
 )
 def test_something_else_is_refused(text: str) -> None:
-    with pytest.raises(QuoracyError, match="not a manifest"):
+    with pytest.raises(Unreadable, match="not a manifest"):
         Manifest.parse(text)
 
 

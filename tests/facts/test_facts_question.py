@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.errors import RemoteError
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.host import files_question, parse_files
 from quoracy.facts.question import Answer, ask_all, parse_answers
 
@@ -17,7 +17,7 @@ def ask(questions: dict[str, str]) -> dict[str, Answer]:
     script = ask_all(questions)
     done = subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True, check=True)
     assert done.stderr == b""
-    return parse_answers(done.stdout, host="h")
+    return parse_answers(done.stdout)
 
 
 def test_each_answer_has_its_own_text_and_exit_code() -> None:
@@ -44,22 +44,27 @@ def test_what_is_not_utf8_does_not_spoil_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "output",
+    ("output", "reason"),
     [
-        b"@@one %%%\n",
-        b"@@one " + base64.b64encode(b"no exit code") + b"\n",
-        b"@@one " + base64.b64encode(b"x\n@exit=abc") + b"\n",
-        b"\xff\xfe",
+        (b"@@one %%%\n", "one: it is not base64"),
+        (
+            b"@@one " + base64.b64encode(b"no exit code") + b"\n",
+            "one: its exit code is 'no exit code'",
+        ),
+        (b"@@one " + base64.b64encode(b"x\n@exit=abc") + b"\n", "one: its exit code is 'abc'"),
+        (b"@@one " + base64.b64encode(b"x\n@exit=-1") + b"\n", "one: its exit code is '-1'"),
+        (b"@@one \xff\xfe", "one: it is not base64"),
+        (2 * (b"@@one " + base64.b64encode(b"x\n@exit=0") + b"\n"), "one: there are two answers"),
     ],
 )
-def test_a_broken_frame_names_the_host(output: bytes) -> None:
-    with pytest.raises(RemoteError, match="demo-1: the answer cannot be read"):
-        parse_answers(output, host="demo-1")
+def test_a_broken_frame_names_the_question(output: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        parse_answers(output)
 
 
 def test_noise_before_the_answers_is_skipped() -> None:
     framed = base64.b64encode(b"x\n@exit=0")
-    assert parse_answers(b"Welcome!\n@@one " + framed + b"\n", host="h") == {"one": Answer("x", 0)}
+    assert parse_answers(b"Welcome!\n@@one " + framed + b"\n") == {"one": Answer("x", 0)}
 
 
 def test_files_and_links(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Site:
     def look(self, source: str = "wanted", **settings: Any) -> ServiceHostFacts:
         wanted = service(**settings)
         output = self.shell(ask_all(service_questions(wanted, source)))
-        answers = parse_answers(output, host="h1")
+        answers = parse_answers(output)
         return parse_service_host(
             wanted,
             {
@@ -379,7 +379,7 @@ def test_a_directory_that_is_reached_through_a_link_is_named_as_in_the_file(site
 def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:
     encoded = base64.b64encode(gzip.compress(b"{}")).decode()
     site.release("r1")
-    answers = parse_answers(site.shell(ask_all(service_questions(service(), ""))), host="h1")
+    answers = parse_answers(site.shell(ask_all(service_questions(service(), ""))))
     with pytest.raises(Exception, match="not a manifest"):
         parse_service_host(service(), {**answers, "manifest": Answer(encoded, 0)})
 

@@ -122,9 +122,11 @@ class SimulatedHosts:
         state = self.look()
         index = state.setting.index(name)
         host = state.world.hosts[index]
-        header = {"revision": 100, "cluster_id": int(host.log, 16)}
+        header = {"revision": 100, "cluster_id": int(host.log, 16), "member_id": index + 1}
         version = state.setting.version(index, host.runs)
-        asked = [{"Status": {"header": header, "version": version}}]
+        asked = [
+            {"Endpoint": "https://127.0.0.1:2379", "Status": {"header": header, "version": version}}
+        ]
         return f"{json.dumps(asked)}\n{json.dumps({'revision': 100})}\n".encode()
 
 
