@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,20 +14,32 @@ from quoracy.cli.options import AsJson, ClusterName
 from quoracy.db.models import Lease, Operation
 from quoracy.db.session import Database
 
+Deep = Annotated[
+    bool,
+    typer.Option(
+        help="Compare the members' data by a hash over all keys; each reads its whole database."
+    ),
+]
 
-def status(cluster: ClusterName, as_json: AsJson = False) -> None:
-    """Show members, leader, versions, health.
+
+def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) -> None:
+    """Show members, leader, versions, health, and whether the members hold the same data.
 
     Asks every host. Exit code 1 when it is not all well.
     """
-    from quoracy.cli.show import show_json
+    from quoracy.cli.show import show_json, show_verdicts
+    from quoracy.effects.compare import compare_data, compare_revisions
     from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
 
     with open_etcd_deploy(Wanted(cluster)) as deploy:
         facts = deploy.gather()
+        if deep:
+            data = compare_data(deploy.cluster, deploy.pool, deploy.gather)
+        else:
+            data = compare_revisions(deploy.cluster, deploy.pool, facts)
         lease, interrupted = _at_work(deploy.db, cluster)
     rows = [_row(name, facts) for name in facts.hosts]
-    well = all(row["healthy"] for row in rows)
+    well = all(row["healthy"] for row in rows) and not data.stops
     if as_json:
         show_json(
             {
@@ -34,11 +47,15 @@ def status(cluster: ClusterName, as_json: AsJson = False) -> None:
                 "cluster_id": sorted(facts.cluster_ids),
                 "leader": facts.leader,
                 "members": rows,
+                "data": asdict(data),
                 "interrupted": [one.id for one in interrupted],
             }
         )
     else:
         _show(cluster, facts, rows)
+        show_verdicts((data,), Console())
+        if deep and not data.stops:
+            typer.echo(f"data: {data.message}")
         if lease:
             typer.echo(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
         for one in interrupted:

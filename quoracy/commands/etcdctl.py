@@ -49,6 +49,17 @@ def member_list(cluster: EtcdCluster) -> Argv:
     return etcdctl(cluster, "member", "list", "--write-out=json")
 
 
+def endpoint_hashkv(cluster: EtcdCluster, revision: int, timeout_s: int) -> Argv:
+    """The hash of the host's own member over all keys up to a revision; answers without quorum as well."""
+    words = ("endpoint", "hashkv", f"--rev={revision}", "--write-out=json")
+    return etcdctl(cluster, *words, timeout_s=timeout_s)
+
+
+def read_revision(cluster: EtcdCluster) -> Argv:
+    """A linearizable read through the host's own member: its header tells the revision that it is at."""
+    return etcdctl(cluster, "get", "quoracy", "--keys-only", "--write-out=json")
+
+
 def snapshot_save(cluster: EtcdCluster, path: str, timeout_s: int) -> Argv:
     """A snapshot of the host's own member; needs one endpoint and no quorum."""
     return etcdctl(cluster, "snapshot", "save", path, timeout_s=timeout_s)

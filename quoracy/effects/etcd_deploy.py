@@ -13,6 +13,7 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.db.clusters import get_cluster
 from quoracy.db.session import Database
 from quoracy.effects.certificates import wanted_certificates
+from quoracy.effects.compare import compare_revisions
 from quoracy.effects.etcd_operation import EtcdOperation, settle_seconds
 from quoracy.effects.operation import open_controller
 from quoracy.effects.site import release_source
@@ -59,6 +60,12 @@ class EtcdDeploy(EtcdOperation):
     def decide(self, facts: EtcdFacts) -> Plan:
         """The plan with the entry validations of the action, and a first look at the releases."""
         plan = plan_etcd_deploy(self.cluster, facts, self.request)
+        if plan.kind == "nothing" and not plan.refused:
+            # All else compares the members before it believes one of them: the snapshot, the create.
+            compared = compare_revisions(self.cluster, self.pool, facts)
+            if compared.stops:
+                title = f"{self.cluster.name} is as wanted, and its members hold different data"
+                return replace(plan, title=title, verdicts=(*plan.verdicts, compared))
         verdicts = self._check_releases(plan, facts, download=False)
         return replace(plan, verdicts=(*plan.verdicts, *verdicts))
 

@@ -9,6 +9,7 @@ from quoracy.commands import etcd as commands
 from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
+from quoracy.effects.compare import compare_data
 from quoracy.effects.gather import gather_etcd, poll_member, seen_from
 from quoracy.effects.looks import ask
 from quoracy.effects.site import EtcdSite, release_source
@@ -162,7 +163,7 @@ def _withdraw_member(host: str, site: EtcdSite) -> str:
 
 
 def _pin_cluster(site: EtcdSite) -> str:
-    """Remember the ID that all members agree on."""
+    """Remember the ID that all members agree on, once they have shown that they hold the same data."""
     facts = gather_etcd(site.cluster, site.pool)
     ids = facts.cluster_ids
     if len(ids) != 1 or len(facts.statuses) != len(site.cluster.hosts):
@@ -171,6 +172,9 @@ def _pin_cluster(site: EtcdSite) -> str:
             where=site.cluster.name,
             next_step="look at the members' logs: `journalctl -u " + site.cluster.unit + "`",
         )
+    compared = compare_data(site.cluster, site.pool, site.look, everyone=True)
+    if compared.stops:
+        raise StepFailed(compared.message, where=site.cluster.name, next_step=compared.next_step)
     (cluster_id,) = ids
     pin_cluster_id(site.db, site.cluster.name, cluster_id, now=datetime.now(UTC))
     return f"cluster ID {cluster_id}"

@@ -1,8 +1,9 @@
 """A verified snapshot: saved on a host, read back byte by byte, kept in the store, catalogued.
 
-A snapshot counts only when its sha256 trailer fits and its revision is at or above the highest that
-was seen before it was asked for (law 2). `snapshot status` is no integrity check: it accepts
-truncated files. The trailer is: the file is the database followed by 32 bytes of its sha256.
+Before one member is believed, the data of all that serve is compared (law 12). A snapshot counts only
+when its sha256 trailer fits and its revision is at or above the highest that was seen before it was asked
+for (law 2). `snapshot status` is no integrity check: it accepts truncated files. The trailer is: the file
+is the database followed by 32 bytes of its sha256.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from quoracy.checks.verdict import require
 from quoracy.commands.etcd import snapshot_path
 from quoracy.commands.etcdctl import endpoint_status, snapshot_save, snapshot_status
 from quoracy.commands.script import script
 from quoracy.db.snapshots import NewSnapshot, record_snapshot
+from quoracy.effects.compare import compare_data, seconds_to_read
 from quoracy.effects.looks import understood
 from quoracy.effects.site import EtcdSite, snapshot_store
 from quoracy.errors import BackupFailed, LeaseHeld, QuoracyError
@@ -23,7 +26,6 @@ from quoracy.facts.etcd_answers import SavedSnapshot, parse_saved
 from quoracy.plan.etcd_steps import TakeSnapshot
 
 TRAILER = 32
-SLOWEST = 2 * 1024**2  # bytes a second; below that a disk or network is broken rather than slow
 PAGE = 512  # bbolt's pages are multiples of this, so a whole file is a multiple plus the trailer
 
 
@@ -63,7 +65,9 @@ def take_snapshot(step: TakeSnapshot, site: EtcdSite) -> str:
     Raises:
         BackupFailed: There is no verified snapshot.
         LeaseHeld: Another operation acts on the cluster.
+        Refused: The members hold different data, so that no one member's is the cluster's.
     """
+    require([compare_data(site.cluster, site.pool, site.look)])
     path = snapshot_path(site.cluster, site.stamp)
     try:
         return _take(step, site, path)
@@ -117,8 +121,8 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
 
 
 def _limit(step: TakeSnapshot) -> int:
-    """Seconds that saving or fetching may take: a minute, and more for a large database."""
-    return 60 + step.db_bytes // SLOWEST
+    """Seconds that saving or fetching may take."""
+    return seconds_to_read(step.db_bytes)
 
 
 def _remove(step: TakeSnapshot, site: EtcdSite, path: str, because: QuoracyError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -18,6 +19,7 @@ from quoracy.spec.host import SshTarget
 from simulator.guards import enter, presented
 from simulator.world import Setting, SimHost, World
 
+REVISION = 100  # as tests/etcd_factories.py has it
 SNAPSHOT = b"\0" * 4096
 
 
@@ -109,7 +111,7 @@ class SimulatedHosts:
     def _answer(self, name: str, script: str) -> Result:
         who = presented(script)
         if who is None:
-            return Result(0, _told(script), b"")
+            return Result(0, self._data(name, script) or _told(script), b"")
         with self.change() as state:
             code, fence = enter(state.fences.get(name), who)
             if fence is not None:
@@ -117,17 +119,32 @@ class SimulatedHosts:
         told = self._snapshot(name) if "snapshot save" in script and not code else b""
         return Result(code, told, b"")
 
+    def _data(self, name: str, script: str) -> bytes:
+        """What the member says of its data, as `quoracy.facts.etcd_data` asks for it."""
+        state = self.look()
+        host = state.world.hosts[state.setting.index(name)]
+        if " hashkv " in script and host.up:
+            return _framed("hash", [{"HashKV": {"hash": 7 + host.written, "compact_revision": -1}}])
+        if " get quoracy " in script and state.setting.index(name) in state.world.healthy:
+            return _framed("read", {"header": {"revision": REVISION + host.written}})
+        return b""
+
     def _snapshot(self, name: str) -> bytes:
         """What etcdctl says before and after it saves one."""
         state = self.look()
         index = state.setting.index(name)
         host = state.world.hosts[index]
-        header = {"revision": 100, "cluster_id": int(host.log, 16), "member_id": index + 1}
+        header = {"revision": REVISION, "cluster_id": int(host.log, 16), "member_id": index + 1}
         version = state.setting.version(index, host.runs)
         asked = [
             {"Endpoint": "https://127.0.0.1:2379", "Status": {"header": header, "version": version}}
         ]
-        return f"{json.dumps(asked)}\n{json.dumps({'revision': 100})}\n".encode()
+        return f"{json.dumps(asked)}\n{json.dumps({'revision': REVISION})}\n".encode()
+
+
+def _framed(question: str, answer: object) -> bytes:
+    told = base64.b64encode(f"{json.dumps(answer)}\n@exit=0".encode()).decode()
+    return f"@@{question} {told}\n".encode()
 
 
 def _told(script: str) -> bytes:
