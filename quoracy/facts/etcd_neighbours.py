@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from quoracy.facts.bounded import Unreadable, one_line, unbase64
 from quoracy.facts.etcd_wal import HEAD_BYTES, cluster_id_of
 from quoracy.facts.question import Answer
 from quoracy.spec.document import printed
@@ -214,11 +215,7 @@ def parse_neighbours(cluster: EtcdCluster, answer: Answer, *, begun: bool) -> Ne
         begun: Whether a create of this cluster is recorded on the host, so that its unit is our own.
     """
     lines = [_line(line) for line in answer.lines[: MOST * 4]]
-    ours = tuple(
-        OtherCluster(*map(_shown, said))
-        for kind, said in lines
-        if kind == "ours" and len(said) == 4
-    )
+    ours = tuple(OtherCluster(*map(_shown, said)) for kind, said in lines if kind == "ours")
     units = {f"etcd-{one.name}.service" for one in ours} | ({cluster.unit} if begun else set())
     data = {path for one in ours for path in one.directories} | {cluster.data_dir}
     found: list[Neighbour] = []
@@ -252,22 +249,28 @@ def _holders(
     lines: Iterable[tuple[str, list[bytes]]], own_units: set[str]
 ) -> Iterable[tuple[int, str]]:
     for kind, said in lines:
-        if kind != "holder" or len(said) != 4:
+        if kind != "holder":
             continue
         port, pid, name, unit = map(_shown, said)
         if unit not in own_units and len(port) == 4 and all(c in "0123456789ABCDEF" for c in port):
             yield int(port, 16), f"process {pid} ({', '.join(filter(None, (name, unit)))})"
 
 
+_TEXTS = {"ours": 4, "process": 5, "data": 2, "unit": 3, "manifest": 1, "holder": 4}
+"""How many there are on a line of each kind."""
+_SHOWN = 60
+
+
 def _line(line: str) -> tuple[str, list[bytes]]:
-    """Kind and texts; what is no base64 is nothing that was asked for."""
+    """Kind and texts.
+
+    Raises:
+        Unreadable: A line that is something else may be an etcd that is there.
+    """
     kind, *words = line.split()
-    try:
-        return kind, [
-            b"" if word == "-" else base64.b64decode(word, validate=True) for word in words
-        ]
-    except ValueError:
-        return "", []
+    if _TEXTS.get(kind) != len(words):
+        raise Unreadable(f"{one_line(line, _SHOWN)!r} is nothing that was asked for")
+    return kind, [b"" if word == "-" else unbase64(word) for word in words]
 
 
 def _cluster_id(said: bytes) -> str | None:

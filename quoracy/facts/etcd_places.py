@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quoracy.commands.etcd_places import ask_places, data_directories
+from quoracy.facts.bounded import one_line
 from quoracy.spec.etcd import EtcdCluster
 
 _LONGEST = 60
@@ -38,14 +39,14 @@ def parse_places(lines: Sequence[str]) -> dict[str, PlaceFacts]:
     kinds = {path: rest.partition(" ") for word, path, rest in _of("held", told)}
     strangers: dict[str, list[str]] = {}
     for _, path, name in _of("in", told):
-        strangers.setdefault(path, []).append(name[:_LONGEST])
+        strangers.setdefault(path, []).append(one_line(name, _LONGEST))
     dangling = [words[1] for words in told if words[0] == "dangling" and len(words) == 2]
     return {
         **{path: PlaceFacts("link that leads nowhere") for path in dangling},
         **{
             path: PlaceFacts(
-                kinds[path][2] if path in kinds else "",
-                kinds[path][0] if path in kinds else "",
+                one_line(kinds[path][2], _LONGEST) if path in kinds else "",
+                one_line(kinds[path][0], _LONGEST) if path in kinds else "",
                 tuple(strangers.get(path, ())),
             )
             for path in (*kinds, *strangers)

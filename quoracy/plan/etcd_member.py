@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
+from quoracy.facts.bounded import Unreadable, one_line, read
 from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
 from quoracy.plan.etcd_steps import (
     AwaitMember,
@@ -122,7 +124,9 @@ def _spoiled(facts: EtcdHostFacts, wanted: Generation) -> bool:
 def _version_changes(
     cluster: EtcdCluster, host: str, process: ProcessFacts, facts: EtcdHostFacts
 ) -> list[Change]:
-    running = facts.status.version if facts.status else process.executable.split("/")[-2]
+    # A process that ended while it was looked at has no executable.
+    started = PurePosixPath(process.executable).parent.name or "unknown"
+    running = facts.status.version if facts.status else started
     if running != cluster.version:
         return [Change(host, "version", running, cluster.version)]
     # The path of the executable is no evidence: the directory may be reached through a link.
@@ -155,10 +159,12 @@ def settings(text: str) -> Mapping[str, Any]:
     Parsed once: a plan compares each text twice, and plans are made after every member.
     """
     try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError:
+        loaded = read("", yaml.safe_load, text)
+    except Unreadable:
         return {}  # not what was rendered, so everything differs
-    return loaded if isinstance(loaded, dict) else {}
+    if not isinstance(loaded, dict):
+        return {}
+    return {str(key): value for key, value in loaded.items()}
 
 
 def _unit_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:
@@ -175,4 +181,4 @@ def _directives(text: str) -> dict[str, str]:
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    return str(values[key]) if key in values else "unset"
+    return one_line(str(values[key])) if key in values else "unset"

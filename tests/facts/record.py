@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,9 +33,20 @@ from quoracy.spec.etcd import ssh_targets  # noqa: E402
 RECORDED = Path(__file__).with_name("recorded")
 ALL = ("3.4.23", "3.5.16", "3.5.30")
 FULL = ("3.4.23", "3.5.30")
+NEWEST = "3.5.30"
 SETTLE_S = 4.0
 """Until members have noticed that their leader is gone and, where they are enough, elected another."""
 QUOTA = 8 * 1024**2
+FOREIGN = "/etc/systemd/system/etcd.service"
+FOREIGN_UNIT = """[Unit]
+Description=somebody's etcd
+[Service]
+Type=notify
+Environment=ETCD_NAME=theirs
+ExecStart=/usr/local/bin/etcd --data-dir /var/lib/etcd/default
+[Install]
+WantedBy=multi-user.target
+"""
 FILLED = "for i in $(seq 40); do head -c 700000 /dev/urandom | base64 -w0 | {} put big/$i >/dev/null || break; done; true"
 
 
@@ -73,6 +85,8 @@ def _record_version(site: Site, version: str) -> None:
     one, two, three = site.hosts
     unit, lab = site.cluster.unit, site.lab
     _record(site, version, "absent")
+    if version == NEWEST:
+        _foreign(site, version)
     site.deploy()
     _record(site, version, "healthy")
     _record(site, version, "one-stopped", lambda: site.stop(three))
@@ -93,6 +107,31 @@ def _record_version(site: Site, version: str) -> None:
     _wait(site, healthy=2)
     call = _etcdctl(site)
     _record(site, version, "nospace", lambda: site.shell(one, FILLED.format(call)))
+
+
+def _foreign(site: Site, version: str) -> None:
+    """Before the create: an etcd of somebody else on the first host, files of an app on the second."""
+    one, two, _ = site.hosts
+    archive = next(site.lab.archives.glob(f"etcd-v{version}-*.tar.gz"))
+    with tarfile.open(archive) as release:
+        binary = release.extractfile(f"{archive.name.removesuffix('.tar.gz')}/etcd")
+        path = site.lab.host(one).root / "usr/local/bin/etcd"
+        path.write_bytes(binary.read() if binary else b"")
+        path.chmod(0o755)
+
+    def make() -> None:
+        site.shell(
+            one, f"cat > {FOREIGN} <<'END'\n{FOREIGN_UNIT}END\nsystemctl enable -q --now etcd"
+        )
+        site.shell(
+            two, f"mkdir -p {site.cluster.data_dir}/uploads; touch {site.cluster.data_dir}/app.db"
+        )
+
+    _record(site, version, "foreign", make)
+    site.shell(
+        one, f"systemctl disable -q --now etcd; rm -rf {FOREIGN} /var/lib/etcd /usr/local/bin/etcd"
+    )
+    site.shell(two, f"rm -rf {site.cluster.data_dir}; systemctl daemon-reload")
 
 
 def _learner(site: Site, version: str) -> None:

@@ -11,6 +11,7 @@ from etcd_factories import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.etcd_neighbours import MOST, Neighbours, neighbours_question, parse_neighbours
 from quoracy.facts.etcd_wal import cluster_id_of
 from quoracy.facts.question import Answer
@@ -45,8 +46,21 @@ def test_whatever_else_lies_there_is_read(garbage: bytes, kept: int) -> None:
 
 
 @given(st.text(max_size=400))
-def test_whatever_a_host_prints_is_read(text: str) -> None:
-    assert isinstance(parse_neighbours(DEMO, Answer(text, 0), begun=False), Neighbours)
+def test_whatever_a_host_prints_is_read_or_named(text: str) -> None:
+    answer = Answer(text, 0)
+    try:
+        assert isinstance(parse_neighbours(DEMO, answer, begun=False), Neighbours)
+    except Unreadable as error:
+        assert answer.lines, "without a line there is no etcd"
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "line", ["process", "process NTM=", "data L3Zhcg== %%%", "x", "unit - - - -"]
+)
+def test_a_line_that_is_cut_off_may_be_an_etcd(line: str) -> None:
+    with pytest.raises(Unreadable):
+        parse_neighbours(DEMO, Answer(line, 0), begun=False)
 
 
 def test_a_process_is_told_with_its_unit_data_cluster_and_addresses() -> None:

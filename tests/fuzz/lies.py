@@ -38,6 +38,8 @@ TEXTS = (
     "name: [1, 2", "2001-99-99: x\n", "1: a\nb: c\n", "? [a]\n: b\n", "- a\n- b\n", "!!python/object:x {}\n",
     "k: 1e999\n", "k: 0o99\n", "k: 2001-02-30\n", "[Service]\nExecStart\n=x\n", "---\n---\n", "\ufeff", *DEEP,
 )  # fmt: skip
+LARGEST = 1_000_000
+"""Bytes that a change may add: what is larger is the transport's to refuse."""
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -91,13 +93,11 @@ def _frame(draw: Draw, lines: list[bytes], at: int) -> bytes:
         case "doubled":
             lines = [*lines, lines[at]]
         case "exchanged":
-            first, second = lines[at].split(b" ")[-1], lines[other].split(b" ")[-1]
-            lines = [
-                line.replace(first, b"#").replace(second, first).replace(b"#", second)
-                if first and second
-                else line
-                for line in lines
-            ]
+            (first, _, one), (second, _, two) = (
+                lines[at].partition(b" "),
+                lines[other].partition(b" "),
+            )
+            lines[at], lines[other] = first + b" " + two, second + b" " + one
         case _:
             lines[at] = lines[other].partition(b" ")[0] + b" " + lines[at].partition(b" ")[2]
     return b"\n".join(lines)
@@ -270,7 +270,8 @@ def _text(draw: Draw, text: str) -> str:
         case "lost":
             lines = lines[:at] + lines[at + 1 :]
         case "many":
-            lines = [*lines, *(f"{lines[at]}{n}" for n in range(draw(st.sampled_from((2, 2_000)))))]
+            times = min(draw(st.sampled_from((2, 2_000))), LARGEST // (len(lines[at]) + 1))
+            lines = [*lines, *(f"{lines[at]}{n}" for n in range(times))]
         case "all":
             return draw(st.sampled_from(TEXTS + WORDS))
         case _:

@@ -107,14 +107,18 @@ def pool_of(targets: Any, outputs: dict[str, bytes]) -> HostPool:
 class Situation:
     """What was recorded of a cluster: the output of each host that answered, and what it means."""
 
+    name: str
     cluster: EtcdCluster
     outputs: dict[str, bytes]
     facts: EtcdFacts
     request: DeployRequest
 
+    def __repr__(self) -> str:
+        return self.name
+
 
 def cluster(version: str, heartbeat: int) -> EtcdCluster:
-    hosts = [{"name": name, "address": f"198.51.100.{65 + n}"} for n, name in enumerate(NAMES, 1)]
+    hosts = json.loads((ETCD / "hosts.json").read_text())
     etcd = {"quota_backend_bytes": 8 * 1024 * 1024, "heartbeat_interval_ms": heartbeat}
     spec = {"kind": "etcd", "name": "facts", "version": version, "hosts": hosts, "etcd": etcd}
     return EtcdCluster.model_validate(spec)
@@ -141,7 +145,8 @@ class Etcd:
             token="fuzz-token",
             certificates=WantedCertificates(ca=None, given={}),
         )
-        return Situation(spec, outputs, facts, request)
+        name = f"{place.parent.name}/{place.name}, heartbeat {heartbeat}"
+        return Situation(name, spec, outputs, facts, request)
 
     def _look(self, spec: EtcdCluster, outputs: dict[str, bytes], at: datetime) -> EtcdFacts:
         answers = {name: outputs.get(name, b"") for name in NAMES}
@@ -197,10 +202,16 @@ class Services:
 
     def __init__(self, place: Path) -> None:
         self._stack = contextlib.ExitStack()
-        self.recorded = sorted(path.parent for path in SERVICES.glob("*/*/look.txt"))
+        self.recorded = [
+            {
+                "name": path.parent.parent.name,
+                **{one.stem: one.read_bytes() for one in path.parent.iterdir()},
+            }
+            for path in sorted(SERVICES.glob("*/*/look.txt"))
+        ]
         project = place / "shop"
         shutil.copytree(TESTS.parent / "examples/shop", project)
-        names = sorted({one.parent.name for one in self.recorded})
+        names = sorted({one["name"] for one in self.recorded})
         home = home_in(place)
         self.opened: dict[str, ServiceRedeploy] = {}
         for name in names:
@@ -215,9 +226,8 @@ class Services:
     def look(self, draw: Draw, seen: Seen) -> None:
         """Two hosts, of which one lies."""
         recorded = draw(st.sampled_from(self.recorded))
-        opened = self.opened[recorded.parent.name]
-        service = opened.service
-        output = (recorded / "look.txt").read_bytes()
+        opened = self.opened[recorded["name"]]
+        service, output = opened.service, recorded["look"]
         pool = pool_of(
             ssh_targets(service, default_known_hosts="/nowhere"),
             {"h1": lied(draw, output), "h2": output},
@@ -241,8 +251,7 @@ class Services:
     def gate(self, draw: Draw, seen: Seen) -> None:
         """A release that is waited for, on a host that lies now and then."""
         recorded = draw(st.sampled_from(self.recorded))
-        service = self.opened[recorded.parent.name].service
-        output = (recorded / "state.txt").read_bytes()
+        service, output = self.opened[recorded["name"]].service, recorded["state"]
         answers = [output, changed(draw, output), changed(draw, output)]
         host, now = FakeHost("h1"), [0.0]
         host.answer(lambda _: True, lambda _: Result(0, answers[len(host.scripts) % 3], b""))
@@ -260,10 +269,8 @@ class Services:
 
     def release(self, draw: Draw, seen: Seen) -> None:
         """What the files of a release are, and what was shipped."""
-        places = [one for one in self.recorded if (one / "verified.txt").exists()]
-        place = draw(st.sampled_from(places))
-        shipped = (place / "manifest.txt").read_bytes()
-        found = (place / "verified.txt").read_bytes()
+        recorded = draw(st.sampled_from([one for one in self.recorded if "verified" in one]))
+        shipped, found = recorded["manifest"], recorded["verified"]
         if draw(st.booleans()):
             shipped = changed(draw, shipped)
         else:
