@@ -27,6 +27,7 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
 
     Asks every host. Exit code 1 when it is not all well.
     """
+    from quoracy.checks.alarms import describe
     from quoracy.cli.show import show_json, show_verdicts
     from quoracy.effects.compare import compare_data, compare_revisions
     from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
@@ -39,7 +40,9 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
             data = compare_revisions(deploy.cluster, deploy.pool, facts)
         lease, interrupted = _at_work(deploy.db, cluster)
     rows = [_row(name, facts) for name in facts.hosts]
-    well = all(row["healthy"] for row in rows) and not data.stops
+    # Who tells no status does not tell its alarms either.
+    told = all(row["healthy"] and row.get("member_id") for row in rows)
+    well = told and not facts.alarms and not data.stops
     if as_json:
         show_json(
             {
@@ -47,13 +50,14 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
                 "cluster_id": sorted(facts.cluster_ids),
                 "leader": facts.leader,
                 "members": rows,
+                "alarms": _alarms(facts),
                 "data": asdict(data),
                 "interrupted": [one.id for one in interrupted],
             }
         )
     else:
         _show(cluster, facts, rows)
-        show_verdicts((data,), Console())
+        show_verdicts((*describe(facts), data), Console())
         if deep and not data.stops:
             typer.echo(f"data: {data.message}")
         if lease:
@@ -82,7 +86,6 @@ def _at_work(db: Database, cluster: str) -> tuple[Lease | None, list[Operation]]
 
 
 def _row(name: str, facts: Any) -> dict[str, Any]:
-    from quoracy.facts.etcd_cluster import presence
     from quoracy.facts.host import HostSilent
 
     host = facts.hosts[name]
@@ -92,7 +95,7 @@ def _row(name: str, facts: Any) -> dict[str, Any]:
     return {
         "host": name,
         "healthy": host.healthy,
-        "state": presence(host) if told is None else ("healthy" if host.healthy else "unhealthy"),
+        "state": _said(host),
         "unit": host.unit.active,
         "member_id": told.member_id if told else None,
         "version": told.version if told else None,
@@ -100,8 +103,25 @@ def _row(name: str, facts: Any) -> dict[str, Any]:
         "revision": told.revision if told else None,
         "applied_index": told.applied_index if told else None,
         "db_bytes": told.db_bytes if told else None,
-        "alarms": list(told.alarms) if told else [],
+        "alarms": [a.kind for a in told.alarms if a.member_id == told.member_id] if told else [],
     }
+
+
+def _said(host: Any) -> str:
+    from quoracy.facts.etcd_cluster import presence
+
+    if host.status is not None:
+        return "healthy" if host.healthy else "unhealthy"
+    return "serves reads, tells no status" if host.healthy else presence(host)
+
+
+def _alarms(facts: Any) -> list[dict[str, str]]:
+    from quoracy.checks.alarms import alarm_host
+
+    return [
+        {"kind": alarm.kind, "member_id": alarm.member_id, "host": alarm_host(facts, alarm)}
+        for alarm in facts.alarms
+    ]
 
 
 def _show(cluster: str, facts: Any, rows: list[dict[str, Any]]) -> None:

@@ -20,12 +20,14 @@ from quoracy.commands.etcd import (
     record_dir,
     runtime_dir,
 )
-from quoracy.commands.etcdctl import endpoint_health, endpoint_status, member_list
+from quoracy.commands.etcdctl import endpoint_status, member_list
 from quoracy.commands.guard import state_dir
 from quoracy.facts import bounded, etcd_lines
 from quoracy.facts import etcd_answers as told
+from quoracy.facts.etcd_alarms import Alarm, parse_alarms
 from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
 from quoracy.facts.etcd_places import PlaceFacts, old_data, parse_places, places_question
+from quoracy.facts.etcd_read import parse_read, read_question
 from quoracy.facts.host import (
     HostFacts,
     files_question,
@@ -94,7 +96,7 @@ class StatusFacts:
     applied_index: int
     db_bytes: int
     learner: bool
-    alarms: tuple[str, ...]
+    alarms: tuple[Alarm, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         unit=unit,
         process=process if unit.pid else None,
         status=next(iter(statuses), None),
-        healthy=bounded.parsed(answers, "health", parse_health),
+        healthy=bounded.parsed(answers, "health", parse_read).served,
         members=bounded.parsed(answers, "members", parse_members),
         neighbours=bounded.parsed(
             answers,
@@ -281,7 +283,7 @@ def poll_questions(cluster: EtcdCluster) -> dict[str, str]:
     return {
         "unit": _unit_question(cluster),
         "uptime": "cat /proc/uptime",
-        "health": shlex.join(endpoint_health(cluster)),
+        "health": read_question(cluster),
     }
 
 
@@ -290,7 +292,7 @@ def parse_poll(answers: Mapping[str, Answer]) -> MemberPoll:
     return MemberPoll(
         unit=bounded.parsed(answers, "unit", parse_unit),
         uptime_s=bounded.parsed(answers, "uptime", etcd_lines.uptime),
-        healthy=bounded.parsed(answers, "health", parse_health),
+        healthy=bounded.parsed(answers, "health", parse_read).served,
     )
 
 
@@ -310,12 +312,6 @@ def parse_unit(answer: Answer) -> UnitFacts:
 def parse_statuses(answer: Answer) -> tuple[StatusFacts, ...]:
     """`endpoint status -w json`: one entry per endpoint that answered."""
     return tuple(map(_status, told.from_json(told.STATUSES, answer.text) or ()))
-
-
-def parse_health(answer: Answer) -> bool:
-    """`endpoint health -w json` of one endpoint."""
-    entries = told.from_json(told.HEALTHS, answer.text) or []
-    return len(entries) == 1 and entries[0].health
 
 
 def parse_members(answer: Answer) -> tuple[MemberEntry, ...] | None:
@@ -343,7 +339,7 @@ def _etcdctl_questions(cluster: EtcdCluster) -> dict[str, str]:
     listens = f"grep -q {socket} /proc/net/tcp /proc/net/tcp6"
     return {
         "status": f"{listens} && {shlex.join(endpoint_status(cluster))}",
-        "health": f"{listens} && {shlex.join(endpoint_health(cluster))}",
+        "health": f"{listens} && {{ {read_question(cluster)}; }}",
         "members": f"{listens} && {shlex.join(member_list(cluster))}",
     }
 
@@ -389,5 +385,5 @@ def _status(entry: told.EndpointStatus) -> StatusFacts:
         applied_index=status.applied_index,
         db_bytes=status.db_bytes,
         learner=status.learner,
-        alarms=tuple(re.findall(r"alarm:(\w+)", " ".join(status.errors))),
+        alarms=parse_alarms(status.errors),
     )

@@ -71,10 +71,30 @@ class EndpointStatus(Told):
     status: Status = Field(alias="Status")
 
 
+class Read(Told):
+    """`get`: its header is all that is looked at."""
+
+    header: Header
+
+
 class EndpointHealth(Told):
     """An entry of `endpoint health`."""
 
     health: bool
+    error: Text = ""
+
+
+class HashKv(Told):
+    """A hash over all keys; -1 when nothing was ever compacted."""
+
+    hash: Count = 0
+    compacted: Annotated[int, Field(ge=-1, le=INT64)] = Field(0, alias="compact_revision")
+
+
+class EndpointHash(Told):
+    """An entry of `endpoint hashkv`."""
+
+    hashed: HashKv = Field(alias="HashKV")
 
 
 class Member(Told):
@@ -102,7 +122,8 @@ class SnapshotStatus(Told):
 
 _Entries = Annotated[list[T], BeforeValidator(_none_is_empty), Field(max_length=MEMBERS)]
 STATUSES: TypeAdapter[list[EndpointStatus]] = TypeAdapter(_Entries[EndpointStatus])
-HEALTHS: TypeAdapter[list[EndpointHealth]] = TypeAdapter(_Entries[EndpointHealth])
+READ: TypeAdapter[Read | list[EndpointHealth]] = TypeAdapter(Read | _Entries[EndpointHealth])
+HASHES: TypeAdapter[list[EndpointHash]] = TypeAdapter(_Entries[EndpointHash])
 MEMBER_LIST: TypeAdapter[Members] = TypeAdapter(Members)
 _SNAPSHOT: TypeAdapter[SnapshotStatus] = TypeAdapter(SnapshotStatus)
 

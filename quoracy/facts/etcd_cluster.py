@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, StatusFacts
+from quoracy.facts.etcd_alarms import Alarm
 from quoracy.facts.host import HostSilent
 
 Presence = Literal["silent", "absent", "bootstrapping", "present", "forgotten", "foreign"]
@@ -75,6 +76,11 @@ class EtcdFacts:
     def cluster_ids(self) -> frozenset[str]:
         """IDs of the clusters that the members say they belong to: one, when all is well."""
         return frozenset(status.cluster_id for status in self.statuses.values())
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All active alarms; every member that answers tells those of the whole cluster."""
+        return tuple(sorted({a for status in self.statuses.values() for a in status.alarms}))
 
     @property
     def revision(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quoracy.checks.alarms import refuse_full, warn_full
 from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import Verdict, failed, unknown, warned
@@ -11,7 +12,13 @@ from quoracy.checks.versions import check_path, triple
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_half_states import NO_SCALING
-from quoracy.plan.etcd_member import disk_changes, member_steps, preparation, running_changes
+from quoracy.plan.etcd_member import (
+    disk_changes,
+    member_steps,
+    preparation,
+    raises_quota,
+    running_changes,
+)
 from quoracy.plan.etcd_refusals import MIN_FREE_BYTES, clock_warnings
 from quoracy.plan.etcd_steps import StartMember, TakeSnapshot
 from quoracy.plan.plan import Change, Group, Plan, Step
@@ -53,7 +60,7 @@ def plan_change(
             tuple(changes),
             converges=True,
         )
-    verdicts += _alarms(facts)
+    verdicts += _alarms(cluster, facts, changes)
     verdicts += _gates(facts, groups, allow_downtime=allow_downtime)
     backup = _backup(facts) if changes else ()
     verdicts += _room(cluster, facts, backup) if changes else []
@@ -202,26 +209,16 @@ def _ailments(facts: EtcdFacts) -> list[Verdict]:
         for name in facts.heard
         if name not in facts.healthy
     ]
-    verdicts += [
-        warned("AlarmActive", f"etcd has raised {', '.join(status.alarms)}", where=name)
-        for name, status in facts.statuses.items()
-        if status.alarms
-    ]
-    return verdicts
+    return [*verdicts, *warn_full(facts)]
 
 
-def _alarms(facts: EtcdFacts) -> list[Verdict]:
-    """Alarms stand against any change."""
-    alarms = sorted({alarm for status in facts.statuses.values() for alarm in status.alarms})
-    if not alarms:
-        return []
-    return [
-        failed(
-            "AlarmActive",
-            f"etcd has raised {', '.join(alarms)}",
-            next_step="free space (compact, defragment, disarm) or replace the corrupt member first",
-        )
+def _alarms(cluster: EtcdCluster, facts: EtcdFacts, changes: Sequence[Change]) -> list[Verdict]:
+    """Out of space, members may be started, and changed when that gives them a larger quota."""
+    changed = dict.fromkeys(change.host for change in changes)
+    other = [
+        name for name in changed if not raises_quota(cluster, cluster.host(name), facts.heard[name])
     ]
+    return refuse_full(facts, other) if other else warn_full(facts, raising=bool(changed))
 
 
 def _gates(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quoracy.checks.alarms import warn_full
 from quoracy.checks.certificates import WantedCertificates, check_given
 from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
@@ -44,7 +45,7 @@ def plan_create(
     verdicts = [*general, *clock_warnings(facts), *_bootstrap_verdicts(cluster, facts, found)]
     verdicts += check_places(cluster, facts)
     verdicts += beside_verdicts(cluster, facts) + check_given(cluster, certificates, facts.asked_at)
-    verdicts += _ca_verdicts(facts, certificates)
+    verdicts += [*_ca_verdicts(facts, certificates), *warn_full(facts)]
     fresh = not any(heard.has_log for heard in facts.heard.values())
     prepare = [
         step

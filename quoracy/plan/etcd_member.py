@@ -26,6 +26,8 @@ from quoracy.plan.plan import Change, Step
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import BOOTSTRAP_KEYS, Generation, render_generation
 
+DEFAULT_QUOTA = 2 * 1024**3
+
 
 def running_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> list[Change]:
     """Differences between what the process runs with and what is wanted: reasons to restart it.
@@ -64,6 +66,12 @@ def disk_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> 
         if facts.generation == wanted.identity and found != content:
             changes.append(Change(host.name, what, "edited on the host", "as rendered"))
     return changes
+
+
+def raises_quota(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    """Whether the member would get a larger quota than it has, or would start with."""
+    config = facts.process.config if facts.process else facts.config or ""
+    return _quota(config) < _quota(render_generation(cluster, host).config)
 
 
 def follows(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
@@ -165,6 +173,13 @@ def settings(text: str) -> Mapping[str, Any]:
     if not isinstance(loaded, dict):
         return {}
     return {str(key): value for key, value in loaded.items()}
+
+
+def _quota(config: str) -> float:
+    """Bytes; zero and nothing stand for etcd's default, a negative number for no quota."""
+    told = settings(config).get("quota-backend-bytes", 0)
+    quota = told if isinstance(told, int) else 0
+    return float("inf") if quota < 0 else quota or DEFAULT_QUOTA
 
 
 def _unit_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]]:

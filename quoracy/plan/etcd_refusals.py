@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quoracy.checks.alarms import check_corrupt
 from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.checks.versions import check_target
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
@@ -33,6 +34,7 @@ def refuse_unusable(
 ) -> list[Verdict]:
     """Reasons why nothing can be planned at all."""
     verdicts = _silent(facts) + _machines(facts)
+    verdicts += check_corrupt(facts)
     verdicts += check_half_states(cluster, facts, pinned_cluster_id)
     if not any(verdict.reason == "PlacesDiffer" for verdict in verdicts):
         verdicts += _identity(cluster, facts, pinned_cluster_id)

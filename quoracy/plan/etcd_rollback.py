@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from quoracy.checks.alarms import check_corrupt
 from quoracy.checks.quorum import check_can_stop, quorate
 from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.facts.etcd import EtcdHostFacts
@@ -87,7 +88,8 @@ def plan_etcd_rollback(
     groups = tuple(_group(host, back, facts) for host in dict.fromkeys(step.host for step in back))
     verdicts = [*_gone(half_done, {h.name for h in cluster.hosts}), *_silent(facts, groups)]
     if not any(verdict.stops for verdict in verdicts):
-        verdicts += [*_others(facts, half_done), *_unfit(cluster, facts, groups)]
+        verdicts += [*check_corrupt(facts), *_others(facts, half_done)]
+        verdicts += _unfit(cluster, facts, groups)
         verdicts += _quorum(facts, groups, half_done, allow_downtime=allow_downtime)
     return _plan(
         cluster,

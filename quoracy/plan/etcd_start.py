@@ -7,6 +7,7 @@ left to the next run, which has a quorum to stand on.
 
 from __future__ import annotations
 
+from quoracy.checks.alarms import warn_full
 from quoracy.checks.certificates import WantedCertificates, check_certificates
 from quoracy.checks.quorum import quorate
 from quoracy.checks.verdict import Verdict, failed, warned
@@ -44,7 +45,7 @@ def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCerti
         cluster=cluster.name,
         kind="start",
         title=f"start {count} of {cluster.name}",
-        verdicts=(*unfit, *_what_waits(cluster, facts)),
+        verdicts=(*unfit, *_what_waits(cluster, facts), *warn_full(facts)),
         groups=(Group("start the stopped members", "", steps, parallel=True, served=False),),
     )
 

@@ -10,6 +10,7 @@ import etcd_factories as make
 from hypothesis import strategies as st
 
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry
+from quoracy.facts.etcd_alarms import Alarm
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.etcd_places import PlaceFacts
 from quoracy.facts.host import HostSilent
@@ -137,7 +138,8 @@ MUTATIONS = st.one_of(
     _one_of(
         "status",
         {"cluster_id": OTHER_ID},
-        {"alarms": ("NOSPACE",)},
+        {"alarms": (Alarm("NOSPACE", "0"),)},
+        {"alarms": (Alarm("CORRUPT", "0"),)},
         {"learner": True},
         {"leader_id": None},
         {"leader_id": "ffff"},

@@ -207,6 +207,8 @@ COMMON = (
 
 def test_etcdctl_argv() -> None:
     assert etcdctl.endpoint_status(DEMO) == (*COMMON, "endpoint", "status", "--write-out=json")
+    read = ("get", "health", "--keys-only", "--write-out=json")
+    assert etcdctl.linearizable_read(DEMO) == (*COMMON, *read)
     assert etcdctl.endpoint_health(DEMO) == (*COMMON, "endpoint", "health", "--write-out=json")
     assert etcdctl.member_list(DEMO) == (*COMMON, "member", "list", "--write-out=json")
 

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from quoracy.facts.bounded import Unreadable
-from quoracy.facts.etcd import parse_health, parse_members, parse_statuses
+from quoracy.facts.etcd import parse_members, parse_statuses
 from quoracy.facts.etcd_answers import SavedSnapshot, parse_saved
+from quoracy.facts.etcd_read import ReadFacts, parse_read
 from quoracy.facts.question import Answer, parse_answers
 
 RECORDED = Path(__file__).parent / "recorded"
 ANSWERS = parse_answers((RECORDED / "3.5.30/healthy/facts-1.txt").read_bytes())
 PARSERS: dict[str, Any] = {
     "status": parse_statuses,
-    "health": parse_health,
+    "health": parse_read,
     "members": parse_members,
 }
 
@@ -49,8 +50,8 @@ WRONG = [
     ("status", (0, "Status", "errors"), ["\x1b[31m"], "errors.0: Value error, a text is"),
     ("status", (0, "Status", "errors"), "alarm:NOSPACE", "errors: Input should be a valid array"),
     ("status", (0, "Status", "isLearner"), "no", "isLearner: Input should be a valid boolean"),
-    ("health", (0,), 1, "0: Input should be an object"),
-    ("health", (0, "health"), "true", "health: Input should be a valid boolean"),
+    ("health", ("header",), 1, "header: Input should be an object"),
+    ("health", ("header", "revision"), "7", "revision: Input should be a valid integer"),
     ("members", ("members",), None, "members: Input should be a valid array"),
     ("members", ("members", 0), [], "members.0: Input should be an object"),
     ("members", ("members", 0, "ID"), "abc", "ID: Input should be a valid integer"),
@@ -77,9 +78,9 @@ def test_what_is_no_answer(question: str, text: str) -> None:
 
 def test_a_member_that_cannot_be_reached_prints_nothing() -> None:
     silent = Answer("\n", 1)
-    assert (parse_statuses(silent), parse_health(silent), parse_members(silent)) == (
+    assert (parse_statuses(silent), parse_read(silent), parse_members(silent)) == (
         (),
-        False,
+        ReadFacts(False),
         None,
     )
     # Go writes a list that was never filled as null.

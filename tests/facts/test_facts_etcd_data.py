@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from quoracy.checks.same_data import check_hashes
+from quoracy.facts.bounded import Unreadable
 from quoracy.facts.etcd_data import HashFacts, parse_hash, parse_revision
 from quoracy.facts.question import Answer, parse_answers
 
@@ -47,13 +48,17 @@ class TestRecorded:
         assert [parse_hash(one) for one in dead] == [None, None]
 
 
+@pytest.mark.parametrize("text", ["", "null", "[]"])
+def test_no_answer_is_none(text: str) -> None:
+    answer = Answer(text, 0)
+    assert parse_hash({"hash": answer}) is None
+    assert parse_revision({"read": answer}) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "no JSON",
-        "null",
-        "[]",
         "[[]]",
         "[{}]",
         '[{"HashKV": 7}]',
@@ -65,10 +70,12 @@ class TestRecorded:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_answer_is_none(text: str) -> None:
+def test_what_no_etcd_says_is_no_answer(text: str) -> None:
     answer = Answer(text, 0)
-    assert parse_hash({"hash": answer}) is None
-    assert parse_revision({"read": answer}) is None
+    with pytest.raises(Unreadable):
+        parse_hash({"hash": answer})
+    with pytest.raises(Unreadable):
+        parse_revision({"read": answer})
 
 
 def test_zero_is_left_out_by_etcd() -> None:

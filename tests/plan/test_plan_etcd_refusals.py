@@ -92,14 +92,6 @@ def test_a_clock_that_is_off_by_little_warns() -> None:
     assert "ClockOff" in told(plan_etcd_deploy(WANTED, facts, request())).warns
 
 
-def test_alarms_stand_against_changes() -> None:
-    old = spec(version=OLD)
-    facts = healthy_facts(old)
-    full = replace(status(old, old.hosts[1], "demo-1"), alarms=("NOSPACE",))
-    plan = plan_etcd_deploy(WANTED, changed(facts, "demo-2", status=full), request())
-    assert told(plan).stops == ["AlarmActive"]
-
-
 @pytest.mark.parametrize("pinned", ["1111", None])
 def test_other_cluster_ids_are_refused(pinned: str | None) -> None:
     facts = healthy_facts(WANTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from etcd_factories import (
@@ -13,11 +14,13 @@ from etcd_factories import (
     machine,
     running,
     spec,
+    status,
     stopped,
     told,
     with_host,
 )
 
+from quoracy.facts.etcd_alarms import Alarm
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.host import GuardFacts, HostSilent
 from quoracy.plan.etcd_rollback import HalfDone, TakenStep, plan_etcd_rollback
@@ -127,6 +130,12 @@ def test_a_generation_that_is_gone_is_not_gone_back_to() -> None:
     """Otherwise a member that serves would be halted first."""
     facts = changed(healthy_facts(DEMO), "demo-2", staged=frozenset())
     assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["GenerationMissing"]
+
+
+def test_corrupt_data_stop_putting_back_as_well() -> None:
+    told_it = replace(status(DEMO, DEMO.hosts[1], "demo-1"), alarms=(Alarm("CORRUPT", "0"),))
+    facts = changed(healthy_facts(DEMO), "demo-2", status=told_it)
+    assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["AlarmActive"]
 
 
 def test_a_cluster_that_has_formed_is_never_taken_off_its_hosts() -> None:
