@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from quoracy.checks.certificates import WantedCertificates
 from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
+from quoracy.commands.etcd_staged import staged_content
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.etcd_neighbours import Neighbours
@@ -140,7 +141,7 @@ def absent(**changes: Any) -> EtcdHostFacts:
         "version": None,
         "config": None,
         "pre_start": None,
-        "staged": frozenset(),
+        "staged": {},
         "releases": {},
         "certificates": {},
         "keys": frozenset(),
@@ -166,13 +167,20 @@ def stopped(cluster: EtcdCluster, host: EtcdHost, /, **changes: Any) -> EtcdHost
         "version": cluster.version,
         "config": generation.config,
         "pre_start": generation.pre_start,
-        "staged": frozenset({generation.identity}),
+        "staged": staged(cluster, host),
         "releases": {cluster.version: "ab" * 32},
         "certificates": certificates(host),
         "keys": frozenset(f"{role}.key" for role in CERTIFICATE_ROLES),
         "unit": stopped_unit(),
     }
     return absent(**{**values, **changes})
+
+
+def staged(cluster: EtcdCluster, host: EtcdHost, **edited: str) -> dict[str, str]:
+    """The wanted generation as it lies on a host, under its name, with files that were edited there."""
+    wanted = render_generation(cluster, host)
+    _, content = staged_content(cluster, replace(wanted, **edited)).split("\n", 1)
+    return {wanted.identity: f"{wanted.identity}\n{content}"}
 
 
 def process(cluster: EtcdCluster, host: EtcdHost) -> ProcessFacts:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from quoracy.commands.etcd_places import require_free
+from quoracy.commands.etcd_staged import require_content
 from quoracy.commands.guard import state_dir
 from quoracy.commands.script import link, script, write_file
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
@@ -118,11 +119,16 @@ def write_bootstrap(cluster: EtcdCluster, content: str) -> str:
     return script(require_free(cluster), write_file(path, content.encode(), mode="0644"))
 
 
-def switch_generation(cluster: EtcdCluster, identity: str) -> str:
-    """Let unit and link follow a staged generation; a running member is not touched."""
+def switch_generation(cluster: EtcdCluster, identity: str, content: str = "") -> str:
+    """Let unit and link follow a staged generation; a running member is not touched.
+
+    Args:
+        content: What the generation must hold; see `require_content`.
+    """
     directory = f"{cluster.config_dir}/generations/{identity}"
     unit = f"/etc/systemd/system/{cluster.unit}"
     return script(
+        *require_content(cluster, content),
         ("test", "-e", f"{directory}/etcd.yaml"),
         ("test", "-x", f"{directory}/release/etcd"),
         # Reading all units again takes a tenth of a second, while the member is down.
@@ -138,10 +144,15 @@ def switch_generation(cluster: EtcdCluster, identity: str) -> str:
     )
 
 
-def start_member(cluster: EtcdCluster) -> str:
-    """Start and enable; ends when the member serves (Type=notify) or systemd gives up."""
+def start_member(cluster: EtcdCluster, content: str = "") -> str:
+    """Start and enable; ends when the member serves (Type=notify) or systemd gives up.
+
+    Args:
+        content: What the generation in use must hold; see `require_content`.
+    """
     return script(
         "since=$(date +%s)",
+        *require_content(cluster, content, in_use=True),
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
         # Enabling makes systemd read all units again, each time; the member is down meanwhile.
         f"systemctl is-enabled --quiet {cluster.unit} || systemctl enable --quiet {cluster.unit}",
@@ -156,9 +167,9 @@ def member_log(cluster: EtcdCluster, since: str) -> str:
     return f"journalctl -u {cluster.unit} --since={since} --no-pager -o cat | tail -n 200 | cut -b -4000"
 
 
-def form_member(cluster: EtcdCluster) -> str:
+def form_member(cluster: EtcdCluster, content: str = "") -> str:
     """First start; a member that has served once must not come back without its log."""
-    return start_member(cluster) + script(
+    return start_member(cluster, content) + script(
         ("touch", f"{cluster.config_dir}/formed"), ("sync", "-f", cluster.config_dir)
     )
 
@@ -176,9 +187,13 @@ def enable_member(cluster: EtcdCluster) -> str:
     return script(("systemctl", "enable", "--quiet", cluster.unit))
 
 
-def stop_member(cluster: EtcdCluster) -> str:
-    """Stop by SIGTERM: etcd hands leadership over before it goes."""
-    return script(("systemctl", "stop", cluster.unit))
+def stop_member(cluster: EtcdCluster, content: str = "") -> str:
+    """Stop by SIGTERM: etcd hands leadership over before it goes.
+
+    Args:
+        content: What is to be started instead; the member is left serving where it is not there.
+    """
+    return script(*require_content(cluster, content), ("systemctl", "stop", cluster.unit))
 
 
 def withdraw_member(cluster: EtcdCluster, stamp: str) -> str:

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from quoracy.commands import etcd as commands
+from quoracy.commands.etcd_staged import NOT_AS_PLANNED, files_named
 from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.effects.await_member import await_member
 from quoracy.effects.certificates import host_files
@@ -14,7 +15,7 @@ from quoracy.effects.gather import gather_etcd, poll_member, seen_from
 from quoracy.effects.looks import ask
 from quoracy.effects.site import EtcdSite, release_source
 from quoracy.effects.snapshot import take_snapshot
-from quoracy.errors import CommandFailed, StepFailed
+from quoracy.errors import CommandFailed, Refused, StepFailed
 from quoracy.facts.bounded import Unreadable, one_line
 from quoracy.facts.etcd_log import cause_of_end, last_lines
 from quoracy.plan import etcd_steps as steps
@@ -52,9 +53,29 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
         case steps.WithdrawMember():
             return _withdraw_member(host, site)
         case _:
-            script, timeout = _script(step, site)
-            site.change(host, script, what=step.title, timeout=timeout)
-            return ""
+            return _run(step, site)
+
+
+def _run(step: Step, site: EtcdSite) -> str:
+    """Carry out a step that is nothing but a script.
+
+    Raises:
+        Refused: The host holds other files than were planned; nothing was done.
+    """
+    script, timeout = _script(step, site)
+    try:
+        site.change(step.host, script, what=step.title, timeout=timeout)
+    except CommandFailed as error:
+        if error.exit_code_remote != NOT_AS_PLANNED:
+            raise
+        content = str(getattr(step, "content", ""))
+        raise Refused(
+            f"not what was planned: {files_named(site.cluster, content, error.stderr)}; "
+            f"the step {step.title!r} was not taken",
+            where=step.host,
+            next_step="find out who edits files there, and run the same command again, which looks anew",
+        ) from error
+    return ""
 
 
 def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one case per step
@@ -72,21 +93,23 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
             return commands.stage_generation(cluster, generation), 30.0
         case steps.WriteBootstrap(_, content):
             return commands.write_bootstrap(cluster, content), 30.0
-        case steps.SwitchGeneration(_, identity):
-            return commands.switch_generation(cluster, identity), 60.0
+        case steps.SwitchGeneration(_, identity, _, content):
+            return commands.switch_generation(cluster, identity, content), 60.0
         case steps.WithdrawBootstrap():
             return commands.withdraw_bootstrap(cluster), 30.0
         case steps.WithdrawGeneration():
             return commands.withdraw_generation(cluster), 60.0
-        case steps.StartMember():
-            return commands.start_member(cluster), start
+        case steps.StartMember(_, _, content):
+            return commands.start_member(cluster, content), start
         case steps.ResumeMember():
             return commands.resume_member(cluster), 30.0
-        case steps.FormMember():
-            return commands.form_member(cluster), start
+        case steps.FormMember(_, _, content):
+            return commands.form_member(cluster, content), start
         case steps.EnableMember():
             return commands.enable_member(cluster), 30.0
-        case steps.StopMember() | steps.HaltMember():
+        case steps.StopMember(_, content):
+            return commands.stop_member(cluster, content), stop
+        case steps.HaltMember():
             return commands.stop_member(cluster), stop
         case steps.FinishBootstrap():
             return commands.finish_bootstrap(cluster, _pinned(site)), 30.0
@@ -95,9 +118,8 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
 
 def _start_member(step: Step, site: EtcdSite) -> str:
     """Start a member; where it does not come up, its own log says why."""
-    script, timeout = _script(step, site)
     try:
-        site.change(step.host, script, what=step.title, timeout=timeout)
+        return _run(step, site)
     except CommandFailed as error:
         cause = cause_of_end(error.stderr) or f"its last words:\n{last_lines(error.stderr)}"
         raise StepFailed(
@@ -105,7 +127,6 @@ def _start_member(step: Step, site: EtcdSite) -> str:
             where=step.host,
             next_step=f"look at `journalctl -u {site.cluster.unit}` on the host",
         ) from error
-    return ""
 
 
 def _await_member(host: str, site: EtcdSite) -> str:

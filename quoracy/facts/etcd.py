@@ -28,6 +28,7 @@ from quoracy.facts.etcd_alarms import Alarm, parse_alarms
 from quoracy.facts.etcd_neighbours import Neighbours, neighbours_question, parse_neighbours
 from quoracy.facts.etcd_places import PlaceFacts, old_data, parse_places, places_question
 from quoracy.facts.etcd_read import parse_read, read_question
+from quoracy.facts.etcd_staged import parse_staged, staged_links, staged_question
 from quoracy.facts.host import (
     HostFacts,
     files_question,
@@ -127,7 +128,7 @@ class EtcdHostFacts:
             None when it does not follow a release.
         config: The configuration on disk at `current`.
         pre_start: The pre-start check on disk at `current`.
-        staged: Names of the complete generations on disk.
+        staged: What the complete generations on disk hold, by name: see `staged_content`.
         releases: Digest of the archive by installed version.
         certificates: PEM by file name ("ca.pem", "peer.pem", "server.pem", "client.pem").
         keys: Names of the key files that are there.
@@ -150,7 +151,7 @@ class EtcdHostFacts:
     version: str | None
     config: str | None
     pre_start: str | None
-    staged: frozenset[str]
+    staged: Mapping[str, str]
     releases: Mapping[str, str]
     certificates: Mapping[str, bytes]
     keys: frozenset[str]
@@ -188,7 +189,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
         "neighbours": neighbours_question(cluster),
         # One question, as each costs a process: the log's segments, and what lies where it would go.
         "log": f"{_there(f'{cluster.wal_dir}/*.wal')}\n{places_question(cluster)}",
-        "staged": _there(f"{config}/generations/*/release"),
+        "staged": staged_question(config),
         "keys": _there(f"{config}/tls/*.key"),
         "releases": (
             f"for f in {cluster.directories.bin}/*/{RELEASE_MARKER}; do "
@@ -206,6 +207,7 @@ def etcd_questions(cluster: EtcdCluster) -> dict[str, str]:
                 f"{config}/tls/*.pem",
                 f"/etc/systemd/system/{cluster.unit}",
                 *(f"{record_dir(cluster)}/{name}" for name in (*_RECORDED, "invocation")),
+                staged_links(config),
             ),
             as_etcd(
                 "tar",
@@ -257,7 +259,9 @@ def parse_etcd_host(cluster: EtcdCluster, answers: Mapping[str, Answer]) -> Etcd
         version=_release_version(followed(f"{config}/current/release")),
         config=text(f"{config}/current/etcd.yaml"),
         pre_start=text(f"{config}/current/pre-start"),
-        staged=bounded.parsed(answers, "staged", etcd_lines.staged),
+        staged=bounded.parsed(
+            answers, "staged", lambda answer: parse_staged(answer, links, config)
+        ),
         releases=bounded.parsed(answers, "releases", etcd_lines.releases),
         certificates={
             name: files[f"{config}/tls/{name}"]

@@ -143,6 +143,12 @@ def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
             elif member.isreg() and not member.issparse():
                 content = archive.extractfile(member)
                 contents[path] = content.read() if content else b""
+            elif member.islnk():  # met before, by another path to it
+                met = f"/{member.linkname}"
+                if met in contents:
+                    contents[path] = contents[met]
+                elif met in links:
+                    links[path] = links[met]
     return contents, links
 
 

@@ -151,7 +151,12 @@ def _run(group: Group, course: _Course) -> None:
         # Noted before it acts: a step that failed half-way has to be put back, too.
         with one_at_a_time:
             acted.append(step)
-        return work.apply(step)
+        try:
+            return work.apply(step)
+        except Refused:  # LeaseHeld among them: it did nothing
+            with one_at_a_time:
+                acted.remove(step)
+            raise
 
     def take(step: Step) -> None:
         if step.name == group.kept_after:

@@ -11,6 +11,7 @@ from quoracy.checks.verdict import Verdict, failed, unknown, warned
 from quoracy.checks.versions import check_path, triple
 from quoracy.commands.guard import state_dir
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.plan.etcd_content import edited_warnings
 from quoracy.plan.etcd_half_states import NO_SCALING
 from quoracy.plan.etcd_member import (
     disk_changes,
@@ -60,6 +61,7 @@ def plan_change(
             tuple(changes),
             converges=True,
         )
+    verdicts += edited_warnings(cluster, facts)
     verdicts += _alarms(cluster, facts, changes)
     verdicts += _gates(facts, groups, allow_downtime=allow_downtime)
     backup = _backup(facts) if changes else ()

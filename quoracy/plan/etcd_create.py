@@ -14,7 +14,8 @@ from quoracy.checks.verdict import Verdict, failed
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.etcd_beside import beside_verdicts
-from quoracy.plan.etcd_member import follows, preparation, settings
+from quoracy.plan.etcd_content import at_start, wanted_content
+from quoracy.plan.etcd_member import follows, preparation, settings, switch_step
 from quoracy.plan.etcd_places import check_places
 from quoracy.plan.etcd_refusals import clock_warnings
 from quoracy.plan.etcd_steps import (
@@ -23,7 +24,6 @@ from quoracy.plan.etcd_steps import (
     FormMember,
     PinCluster,
     PrepareHost,
-    SwitchGeneration,
     WriteBootstrap,
     WriteCertificates,
 )
@@ -52,7 +52,7 @@ def plan_create(
         for host in cluster.hosts
         for step in _prepare(cluster, host, facts.heard[host.name], content, fresh=fresh)
     ]
-    form = [s for h in cluster.hosts for s in _form(h.name, facts.heard[h.name], fresh=fresh)]
+    form = [s for h in cluster.hosts for s in _form(cluster, h, facts.heard[h.name], fresh=fresh)]
     finish = [
         FinishBootstrap(host.name)
         for host in cluster.hosts
@@ -95,15 +95,15 @@ def _prepare(
     if facts.bootstrap is None:
         steps.append(WriteBootstrap(host.name, content, withdraw=fresh))
     if not follows(cluster, host, facts):
-        identity = render_generation(cluster, host).identity
-        steps.append(SwitchGeneration(host.name, identity, facts.generation, withdraw=fresh))
+        steps.append(switch_step(cluster, host, facts, withdraw=fresh))
     return steps
 
 
-def _form(host: str, facts: EtcdHostFacts, *, fresh: bool) -> list[Step]:
+def _form(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts, *, fresh: bool) -> list[Step]:
     if facts.unit.running and facts.healthy:
         return []
-    return [FormMember(host, fresh), AwaitMember(host)]
+    content = at_start(cluster, wanted_content(cluster, host))
+    return [FormMember(host.name, fresh, content), AwaitMember(host.name)]
 
 
 def _finished(facts: EtcdHostFacts) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from quoracy.facts.bounded import Unreadable, one_line, read
 from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
+from quoracy.plan.etcd_content import at_start, at_stop, found_content, wanted_content
 from quoracy.plan.etcd_steps import (
     AwaitMember,
     EnableMember,
@@ -24,7 +26,7 @@ from quoracy.plan.etcd_steps import (
 )
 from quoracy.plan.plan import Change, Step
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
-from quoracy.templates.render import BOOTSTRAP_KEYS, Generation, render_generation
+from quoracy.templates.render import BOOTSTRAP_KEYS, render_generation
 
 DEFAULT_QUOTA = 2 * 1024**3
 
@@ -65,6 +67,9 @@ def disk_changes(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> 
     ):
         if facts.generation == wanted.identity and found != content:
             changes.append(Change(host.name, what, "edited on the host", "as rendered"))
+    # What lies behind the link and is neither read above nor wanted.
+    if not changes and _spoiled(cluster, host, facts):
+        changes.append(Change(host.name, "generation", "edited on the host", wanted.identity))
     return changes
 
 
@@ -86,7 +91,7 @@ def preparation(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> l
     steps: list[Step] = []
     if cluster.version not in facts.releases:
         steps.append(InstallRelease(host.name, cluster.version))
-    if wanted.identity not in facts.staged or _spoiled(facts, wanted):
+    if _spoiled(cluster, host, facts):
         steps.append(StageGeneration(host.name, wanted))
     if facts.unit.running and not facts.unit.enabled:
         steps.append(EnableMember(host.name))
@@ -102,31 +107,55 @@ def member_steps(
         The steps in order, empty when nothing is to be done, and True when a running voter is
         stopped on the way.
     """
-    identity = render_generation(cluster, host).identity
-    switch: list[Step] = []
-    if not follows(cluster, host, facts):
-        switch.append(SwitchGeneration(host.name, identity, facts.generation))
-    up: list[Step] = [StartMember(host.name), AwaitMember(host.name)]
+    switch = [] if follows(cluster, host, facts) else [switch_step(cluster, host, facts)]
+    wanted = wanted_content(cluster, host)
+    up = StartMember(host.name, content=at_start(cluster, wanted)), AwaitMember(host.name)
     if facts.unit.pid and not facts.unit.running:
         # It is on its way up and may already vote: only the gate allows to stop it.
         if not switch and not running_changes(cluster, host, facts):
             return (up[-1],), False
-        return (StopMember(host.name, served=False), *switch, *up), True
+        return (_stop(cluster, host, facts), *switch, *up), True
     if not facts.unit.running:
         # A unit that is failing over and over is stopped first, or systemd starts it in between.
         down: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
-        start: list[Step] = [StartMember(host.name, unchanged=not switch), up[-1]]
-        return (*down, *switch, *start), False
+        return (*down, *switch, replace(up[0], unchanged=not switch), up[1]), False
     if running_changes(cluster, host, facts):
-        return (StopMember(host.name, served=facts.healthy), *switch, *up), True
+        return (_stop(cluster, host, facts), *switch, *up), True
     return tuple(switch), False
 
 
-def _spoiled(facts: EtcdHostFacts, wanted: Generation) -> bool:
-    """Whether the generation in use is the wanted one by name, but was edited on the host."""
-    return facts.generation == wanted.identity and (
-        facts.config != wanted.config or facts.pre_start != wanted.pre_start
+def switch_step(
+    cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts, *, withdraw: bool = True
+) -> SwitchGeneration:
+    """The switch to the wanted generation; what it holds is asked again on the host, both ways."""
+    return SwitchGeneration(
+        host.name,
+        render_generation(cluster, host).identity,
+        facts.generation,
+        wanted_content(cluster, host),
+        _kept(cluster, host, facts),
+        withdraw,
     )
+
+
+def _stop(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> StopMember:
+    """Nothing is stopped for what is not there to be started."""
+    content = at_stop(cluster, wanted_content(cluster, host), facts)
+    kept = _kept(cluster, host, facts)
+    return StopMember(host.name, content, kept, served=facts.unit.running and facts.healthy)
+
+
+def _kept(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> str:
+    """What the generation to go back to holds; the wanted one has been staged anew by then."""
+    if facts.generation == render_generation(cluster, host).identity:
+        return wanted_content(cluster, host)
+    return found_content(facts)
+
+
+def _spoiled(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> bool:
+    """Whether the wanted generation does not lie there whole, or was edited there since it was staged."""
+    wanted = render_generation(cluster, host).identity
+    return facts.staged.get(wanted) != wanted_content(cluster, host)
 
 
 def _version_changes(

@@ -23,6 +23,7 @@ from quoracy.spec.etcd import EtcdCluster
 
 OPERATION = "operation-rollback"
 _STOPPING = (HaltMember.name, WithdrawMember.name)
+_AGAIN = "finish it instead: run the operation again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +134,28 @@ def _others(facts: EtcdFacts, half_done: HalfDone) -> list[Verdict]:
 def _unfit(cluster: EtcdCluster, facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
     """What the steps rely on: the generation to go back to, and data that is nobody's yet."""
     verdicts = [v for v in check_half_states(cluster, facts, None) if v.reason == "PlacesDiffer"]
-    again = "finish it instead: run the operation again"
     for group in groups:
         heard = facts.heard[group.member]
         for step in group.steps:
-            if isinstance(step, SwitchGeneration) and step.identity not in heard.staged:
-                what = f"the generation {step.identity} to go back to is not there any more"
-                verdicts.append(
-                    failed("GenerationMissing", what, where=group.member, next_step=again)
-                )
+            if isinstance(step, SwitchGeneration):
+                verdicts += _way_back(step, heard)
         formed = heard.config_cluster_id or heard.data_cluster_id
         if formed and any(step.name == WithdrawMember.name for step in group.steps):
             what = "the member belongs to a cluster that has formed; its data is not taken away"
-            verdicts.append(failed("ClusterServes", what, where=group.member, next_step=again))
+            verdicts.append(failed("ClusterServes", what, where=group.member, next_step=_AGAIN))
     return verdicts
+
+
+def _way_back(step: SwitchGeneration, heard: EtcdHostFacts) -> list[Verdict]:
+    """Whether the generation to go back to lies there as it was."""
+    found, back = heard.staged.get(step.identity), f"the generation {step.identity} to go back to"
+    if found is None:
+        what = f"{back} is not there any more"
+        return [failed("GenerationMissing", what, where=step.host, next_step=_AGAIN)]
+    if step.content not in ("", found):
+        what = f"{back} was edited on the host since"
+        return [failed("GenerationEdited", what, where=step.host, next_step=_AGAIN)]
+    return []
 
 
 def _group(host: str, back: Sequence[TakenStep], facts: EtcdFacts) -> Group:
@@ -180,7 +189,7 @@ def _quorum(
             failed(
                 "ClusterServes",
                 f"{', '.join(stopping)} serve already: taking them back would end the cluster",
-                next_step="finish it instead: run the operation again",
+                next_step=_AGAIN,
             )
         ]
     return [

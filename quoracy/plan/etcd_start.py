@@ -13,14 +13,14 @@ from quoracy.checks.quorum import quorate
 from quoracy.checks.verdict import Verdict, failed, warned
 from quoracy.facts.etcd import EtcdHostFacts
 from quoracy.facts.etcd_cluster import EtcdFacts, presence
-from quoracy.plan.etcd_member import disk_changes, running_changes
+from quoracy.plan.etcd_content import at_start, edited_warnings, found_content, wanted_content
+from quoracy.plan.etcd_member import disk_changes, running_changes, switch_step
 from quoracy.plan.etcd_steps import (
     AwaitMember,
     HaltMember,
     InstallRelease,
     StageGeneration,
     StartMember,
-    SwitchGeneration,
 )
 from quoracy.plan.plan import Group, Plan, Step
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
@@ -45,7 +45,12 @@ def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCerti
         cluster=cluster.name,
         kind="start",
         title=f"start {count} of {cluster.name}",
-        verdicts=(*unfit, *_what_waits(cluster, facts), *warn_full(facts)),
+        verdicts=(
+            *unfit,
+            *_what_waits(cluster, facts),
+            *edited_warnings(cluster, facts),
+            *warn_full(facts),
+        ),
         groups=(Group("start the stopped members", "", steps, parallel=True, served=False),),
     )
 
@@ -106,12 +111,13 @@ def _start(cluster: EtcdCluster, host: EtcdHost, facts: EtcdHostFacts) -> tuple[
     steps: list[Step] = [] if facts.unit.active == "inactive" else [HaltMember(host.name)]
     if facts.version and facts.version not in facts.releases:
         steps.append(InstallRelease(host.name, facts.version))
+    content = at_start(cluster, found_content(facts), facts.unit_file)
     if _follows_wanted(cluster, host, facts) and disk_changes(cluster, host, facts):
         # Edited or lost since it was deployed: what was deployed is known, so nothing changes.
-        wanted = render_generation(cluster, host)
-        steps.append(StageGeneration(host.name, wanted))
-        steps.append(SwitchGeneration(host.name, wanted.identity, wanted.identity))
-    return (*steps, StartMember(host.name, unchanged=True), AwaitMember(host.name))
+        steps.append(StageGeneration(host.name, render_generation(cluster, host)))
+        steps.append(switch_step(cluster, host, facts))
+        content = at_start(cluster, wanted_content(cluster, host))
+    return (*steps, StartMember(host.name, unchanged=True, content=content), AwaitMember(host.name))
 
 
 def _lost(cluster: EtcdCluster) -> Verdict:

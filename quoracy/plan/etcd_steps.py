@@ -116,12 +116,16 @@ class SwitchGeneration(_HostStep):
     Attributes:
         identity: The generation to follow.
         previous: The one followed until now; None in a create.
+        content: What it must hold; see `require_content`.
+        previous_content: What the one to go back to holds.
         withdraw: Whether the undo of a first switch removes unit and link; not once a member of
             the new cluster has a log.
     """
 
     identity: str
     previous: str | None
+    content: str = field(default="", repr=False)
+    previous_content: str = field(default="", repr=False)
     withdraw: bool = True
     name: ClassVar[str] = "switch-generation"
 
@@ -135,7 +139,8 @@ class SwitchGeneration(_HostStep):
         """Follow the previous generation again."""
         if self.previous is None:
             return (WithdrawGeneration(self.host),) if self.withdraw else ()
-        return (SwitchGeneration(self.host, self.previous, self.identity),)
+        contents = self.previous_content, self.content
+        return (SwitchGeneration(self.host, self.previous, self.identity, *contents),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +158,11 @@ class FormMember(_HostStep):
     Attributes:
         fresh: No member of the cluster has a log yet, so that all of them can be withdrawn. Once
             one has, the others may have voted for what it holds and must not forget it.
+        content: What it must be started with; see `require_content`.
     """
 
     fresh: bool
+    content: str = field(default="", repr=False)
     name: ClassVar[str] = "form-member"
     title: ClassVar[str] = "start for the first time"
 
@@ -175,12 +182,16 @@ class WithdrawMember(_HostStep):
 
 @dataclass(frozen=True, slots=True)
 class StopMember(_HostStep):
-    """Stop a running member.
+    """Stop a running member, unless what is to be started instead is not there.
 
     Attributes:
+        content: What that is; see `require_content`.
+        previous_content: What it is started with again when it is put back.
         served: Whether it was seen serving; only then is it waited for when it is put back.
     """
 
+    content: str = field(default="", repr=False)
+    previous_content: str = field(default="", repr=False)
     served: bool = True
     name: ClassVar[str] = "stop-member"
     title: ClassVar[str] = "stop"
@@ -190,7 +201,8 @@ class StopMember(_HostStep):
         """Start it again, and wait for it if it served."""
         if not self.served:
             return (ResumeMember(self.host),)
-        return (StartMember(self.host), AwaitMember(self.host))
+        start = StartMember(self.host, content=self.previous_content)
+        return (start, AwaitMember(self.host))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +220,11 @@ class StartMember(_HostStep):
     Attributes:
         unchanged: It runs what it ran before: when it does not come up there is nothing to put
             back, and stopping it again could take away a quorum that has just been regained.
+        content: What it must be started with; see `require_content`.
     """
 
     unchanged: bool = False
+    content: str = field(default="", repr=False)
     name: ClassVar[str] = "start-member"
     title: ClassVar[str] = "start"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import sqlite3
 import sys
 import time
@@ -26,8 +25,7 @@ from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import EtcdCluster, ssh_targets
 
 RECORDED = Path(__file__).parents[1] / "facts" / "recorded"
-_HOSTS_FILE = Path(__file__).parents[1] / "facts/recorded/hosts.json"
-FAKE_HOSTS = {host["name"]: host["address"] for host in json.loads(_HOSTS_FILE.read_text())}
+FAKE_HOSTS = dict(line.split() for line in (RECORDED / "addresses").read_text().splitlines())
 
 Answers = dict[str, Answer]
 Change = Callable[[Answers], Answers]

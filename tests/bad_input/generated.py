@@ -127,7 +127,7 @@ MUTATIONS = st.one_of(
     _one_of("version", None, *VERSIONS),
     _one_of("config", None, "", "not: [yaml", "name: x\n", "- a list\n"),
     _one_of("pre_start", None, "#!/bin/sh\n"),
-    _one_of("staged", frozenset(), frozenset({"0123456789ab"})),
+    _one_of("staged", {}, {"0123456789ab": "0123456789ab"}),
     _one_of("releases", {}, {"3.4.23": "ab" * 32}),
     _one_of("certificates", {}, {"ca.pem": b""}, {"ca.pem": b"x", "peer.pem": b"\xff"}),
     _one_of("keys", frozenset(), frozenset({"peer.key"})),

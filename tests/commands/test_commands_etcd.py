@@ -10,6 +10,7 @@ from etcd_factories import TOKEN, spec
 
 from quoracy.commands import etcd, etcdctl
 from quoracy.commands.etcd_places import require_free
+from quoracy.commands.etcd_staged import staged_content
 from quoracy.commands.guard import Guard, guarded, released
 from quoracy.facts.etcd import etcd_questions, poll_questions
 from quoracy.facts.question import ask_all
@@ -150,6 +151,25 @@ systemctl start etcd-demo.service 2>/dev/null || { journalctl -u etcd-demo.servi
     assert etcd.stop_member(DEMO) == "set -eu\nsystemctl stop etcd-demo.service\n"
 
 
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda content: etcd.stop_member(DEMO, content),
+        lambda content: etcd.start_member(DEMO, content),
+        lambda content: etcd.form_member(DEMO, content),
+        lambda content: etcd.switch_generation(DEMO, GENERATION.identity, content),
+    ],
+    ids=["stop", "start", "form", "switch"],
+)
+def test_what_comes_into_use_is_compared_before_anything_is_done(say: Callable[[str], str]) -> None:
+    """`stop` and `switch` look at the generation to come, `start` at the one in use."""
+    content = staged_content(DEMO, GENERATION)
+    compared = say(content).removesuffix(say("").removeprefix("set -eu\n"))
+    assert compared.startswith("set -eu\nas_planned() {\ncd /etc/etcd/demo/")
+    assert compared.endswith('differ=$(as_planned) || { echo "$differ" >&2; exit 79; }\n')
+    assert all(line in compared.splitlines() for line in content.splitlines()[1:-1])
+
+
 def test_withdraw_member_moves_data_aside_and_deletes_none() -> None:
     assert (
         etcd.withdraw_member(APART, "op1")
@@ -247,6 +267,9 @@ SCRIPTS: dict[str, Callable[[EtcdCluster], str]] = {
     "switch_generation": lambda c: etcd.switch_generation(c, "0123456789ab"),
     "start_member": etcd.start_member,
     "stop_member": etcd.stop_member,
+    "stop_member_for": lambda c: etcd.stop_member(
+        c, staged_content(c, render_generation(c, c.hosts[0]))
+    ),
     "withdraw_member": lambda c: etcd.withdraw_member(c, "op1"),
     "withdraw_generation": etcd.withdraw_generation,
     "finish_bootstrap": lambda c: etcd.finish_bootstrap(c, "cdf8"),

@@ -41,6 +41,23 @@ def test_the_step_that_failed_is_put_back_too(db: Database) -> None:
     assert work.acts == ["gate a", "a stop", "a start"]
 
 
+def test_a_step_that_was_refused_did_nothing_so_it_is_not_put_back(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    work.failing[("a", "stop")] = Refused("not what was planned", where="a")
+    with pytest.raises(Refused, match="not what was planned"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop"]
+    assert rows(db)[0] == ("a", "stop", "failed")
+
+
+def test_what_was_done_before_a_refused_step_is_put_back(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    work.failing[("a", "switch")] = Refused("not what was planned", where="a")
+    with pytest.raises(RolledBack, match="not what was planned"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch", "a start"]
+
+
 def test_a_failed_putting_back_is_another_outcome(db: Database) -> None:
     work = Fake(plan_of(member("a")))
     work.failing = {("a", "wait"): StepFailed("x"), ("a", "switch-back"): StepFailed("y")}

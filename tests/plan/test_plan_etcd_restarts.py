@@ -13,10 +13,12 @@ from etcd_factories import (
     request,
     running,
     spec,
+    staged,
     with_host,
 )
 
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
+from quoracy.plan.etcd_steps import StartMember, StopMember, SwitchGeneration
 
 WANTED = spec()
 
@@ -63,7 +65,7 @@ def test_another_pre_start_check_is_switched_without_a_restart() -> None:
             facts,
             host.name,
             generation="0123456789ab",
-            staged=frozenset({"0123456789ab"}),
+            staged={"0123456789ab": f"0123456789ab\n{'0' * 64}  pre-start\n/opt/etcd/3.5.16"},
             pre_start="#!/bin/sh\n",
         )
     plan = plan_etcd_deploy(WANTED, facts, request())
@@ -75,12 +77,69 @@ def test_another_pre_start_check_is_switched_without_a_restart() -> None:
     assert [step.name for step in plan.before] == ["take-snapshot"]
 
 
-def test_a_file_edited_on_the_host_is_put_right_without_a_restart() -> None:
-    facts = changed(healthy_facts(WANTED), "demo-2", config="name: other\n")
+@pytest.mark.parametrize(
+    ("found", "edited", "what"),
+    [
+        ({"config": "name: other\n"}, {"config": "name: other\n"}, "config file"),
+        ({"pre_start": "exit 0\n"}, {"pre_start": "exit 0\n"}, "pre-start file"),
+        # Neither is read at the look: the unit beside the copy that systemd has, and where the link leads.
+        ({}, {"unit": "[Service]\nExecStart=/bin/false\n"}, "generation"),
+        ({}, {"version": "3.5.1"}, "generation"),
+    ],
+)
+def test_a_file_edited_on_the_host_is_put_right_without_a_restart(
+    found: dict[str, str], edited: dict[str, str], what: str
+) -> None:
+    lies = staged(WANTED, WANTED.hosts[1], **edited)
+    facts = changed(healthy_facts(WANTED), "demo-2", staged=lies, **found)
     plan = plan_etcd_deploy(WANTED, facts, request())
-    assert [(c.host, c.what) for c in plan.changes] == [("demo-2", "config file")]
+    assert [(c.host, c.what) for c in plan.changes] == [("demo-2", what)]
     assert [step.name for group in plan.groups for step in group.steps] == ["stage-generation"]
     assert plan.title == "repair the files of demo; no member is restarted"
+
+
+def test_a_staged_generation_that_was_edited_is_staged_anew() -> None:
+    """Its name proves nothing, and the next roll would start it."""
+    old = spec(etcd={"snapshot_count": 5000})
+    facts = healthy_facts(old)
+    for host in WANTED.hosts:
+        lies = {**staged(old, host), **staged(WANTED, host, config="name: other\n")}
+        facts = changed(
+            facts, host.name, staged=lies if host.name == "demo-2" else staged(WANTED, host)
+        )
+    plan = plan_etcd_deploy(WANTED, facts, request())
+    assert [(s.host, s.name) for s in plan.groups[0].steps] == [("demo-2", "stage-generation")]
+
+
+def test_every_step_knows_what_it_brings_into_use() -> None:
+    old = spec(etcd={"snapshot_count": 5000})
+    plan = plan_etcd_deploy(WANTED, healthy_facts(old), request())
+    for host, group in ((WANTED.host(g.member), g) for g in plan.groups if g.stops_voter):
+        stop, switch, start, _ = group.steps
+        assert isinstance(stop, StopMember)
+        assert isinstance(switch, SwitchGeneration)
+        assert isinstance(start, StartMember)
+        (wanted,), (before,) = staged(WANTED, host).values(), staged(old, host).values()
+        assert stop.content.startswith(wanted.rpartition("\n")[0])
+        assert "  /etc/etcd/demo/tls/ca.pem\n" in stop.content
+        assert (switch.content, switch.previous_content) == (wanted, before)
+        assert "  /etc/systemd/system/etcd-demo.service\n" in start.content
+        back = SwitchGeneration(host.name, switch.previous or "", switch.identity, before, wanted)
+        assert switch.undo == (back,)
+        assert stop.undo[0] == StartMember(host.name, content=before)
+
+
+def test_the_way_back_to_files_that_were_edited_is_said_before() -> None:
+    old = spec(etcd={"snapshot_count": 5000})
+    facts = changed(
+        healthy_facts(old),
+        "demo-2",
+        config="name: other\n",
+        staged=staged(old, old.hosts[1], config="name: other\n"),
+    )
+    plan = plan_etcd_deploy(WANTED, facts, request())
+    assert [v.where for v in plan.verdicts if v.reason == "GenerationEdited"] == ["demo-2"]
+    assert not plan.refused
 
 
 def test_only_the_member_that_differs_is_restarted() -> None:

@@ -14,6 +14,7 @@ from etcd_factories import (
     machine,
     running,
     spec,
+    staged,
     status,
     stopped,
     told,
@@ -31,6 +32,7 @@ from quoracy.plan.etcd_steps import (
     StartMember,
     StopMember,
     SwitchGeneration,
+    undo_from_json,
 )
 from quoracy.plan.plan import Plan, Step
 from quoracy.templates.render import render_generation
@@ -57,7 +59,8 @@ def before(host: str) -> str:
 
 
 def roll(host: str) -> list[tuple[str, Step]]:
-    switch = SwitchGeneration(host, "new", before(host))
+    lay = "" if host == "demo-9" else staged(DEMO, DEMO.host(host))[before(host)]
+    switch = SwitchGeneration(host, "new", before(host), "", lay)
     steps: list[Step] = [StopMember(host), switch, StartMember(host)]
     return [(host, step) for step in steps]
 
@@ -77,7 +80,7 @@ def test_only_the_unfinished_member_of_a_roll_is_put_back_newest_step_first() ->
     assert [group.member for group in plan.groups] == ["demo-2"]
     assert plan.groups[0].steps == (
         HaltMember("demo-2"),
-        SwitchGeneration("demo-2", before("demo-2"), "new"),
+        SwitchGeneration("demo-2", before("demo-2"), "new", *staged(DEMO, DEMO.hosts[1]).values()),
         StartMember("demo-2"),
         AwaitMember("demo-2"),
     )
@@ -118,9 +121,7 @@ def test_a_host_that_cannot_be_asked_is_not_put_back_blindly() -> None:
 
 def test_in_a_small_cluster_the_permission_to_go_down_is_needed_again() -> None:
     small = spec(1)
-    facts = facts_of(
-        {"demo-1": running(small, small.hosts[0], staged=frozenset({before("demo-1")}))}
-    )
+    facts = facts_of({"demo-1": running(small, small.hosts[0], staged=staged(DEMO, DEMO.hosts[0]))})
     left = half_done(*roll("demo-1"), unfinished=("demo-1",))
     assert told(plan_etcd_rollback(small, facts, left, allow_downtime=False)).stops
     assert not plan_etcd_rollback(small, facts, left, allow_downtime=True).refused
@@ -128,8 +129,26 @@ def test_in_a_small_cluster_the_permission_to_go_down_is_needed_again() -> None:
 
 def test_a_generation_that_is_gone_is_not_gone_back_to() -> None:
     """Otherwise a member that serves would be halted first."""
-    facts = changed(healthy_facts(DEMO), "demo-2", staged=frozenset())
+    facts = changed(healthy_facts(DEMO), "demo-2", staged={})
     assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["GenerationMissing"]
+
+
+def test_a_generation_that_was_edited_since_is_not_gone_back_to() -> None:
+    lies = staged(DEMO, DEMO.hosts[1], unit="[Service]\nExecStart=/bin/false\n")
+    facts = changed(healthy_facts(DEMO), "demo-2", staged=lies)
+    assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["GenerationEdited"]
+
+
+def test_a_journal_from_before_contents_were_noted_can_be_gone_back_by() -> None:
+    host = "demo-2"
+    (old_row,) = undo_from_json(
+        f'[{{"name": "switch-generation", "host": "{host}", "identity": "{before(host)}", '
+        '"previous": "new", "withdraw": true}]'
+    )
+    taken = TakenStep(host, host, "switch", (old_row,))
+    left = HalfDone("op", "change demo", "group", frozenset({host}), (taken,), 7)
+    plan = planned(healthy_facts(DEMO), left)
+    assert (plan.refused, plan.groups[0].steps) == (False, (old_row,))
 
 
 def test_corrupt_data_stop_putting_back_as_well() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from etcd_factories import NOW, absent, machine, member_id, running_unit, status, stopped_unit
 
+from quoracy.commands.etcd_staged import staged_content
 from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
+from quoracy.facts.etcd_alarms import Alarm
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.etcd_places import PlaceFacts
 from quoracy.facts.host import GuardFacts, HostSilent
@@ -35,6 +37,9 @@ def facts(
         healthy = index in world.healthy
         led = leader if healthy or world.hosts[index].role == "learner" else None
         told = _host(setting, index, world.hosts[index], led, healthy, entries)
+        if world.alarms and told.status:
+            alarms = tuple(Alarm(kind, told.status.member_id) for kind in sorted(world.alarms))
+            told = replace(told, status=replace(told.status, alarms=alarms))
         if now is not NOW or host.name in guards:
             guard = guards.get(host.name)
             told = replace(told, host=replace(told.host, clock_s=now.timestamp(), guard=guard))
@@ -102,11 +107,22 @@ def _disk(setting: Setting, index: int, host: SimHost) -> dict[str, Any]:
         "version": current.version if current else None,
         "config": current.config if current else None,
         "pre_start": current.pre_start if current else None,
-        "staged": frozenset(setting.generations[index, label].identity for label in host.staged),
+        "staged": {
+            setting.generations[index, label].identity: content_of(setting, index, host, label)
+            for label in host.staged
+        },
         "releases": dict.fromkeys(host.releases, "ab" * 32),
         "certificates": {name: pem for name, pem in tls.items() if name.endswith(".pem")},
         "keys": frozenset(name.replace(".pem", ".key") for name in tls if name not in ("ca.pem",)),
     }
+
+
+def content_of(setting: Setting, index: int, host: SimHost, label: str) -> str:
+    """What lies there as that generation; of one that was spoiled, another unit."""
+    generation = setting.generations[index, label]
+    content = staged_content(setting.cluster, generation)
+    unit = hashlib.sha256(generation.unit.encode()).hexdigest()
+    return content.replace(unit, "0" * 64) if label in host.spoiled else content
 
 
 def _unit(host: SimHost) -> UnitFacts:

@@ -13,14 +13,14 @@ from etcd_factories import CLUSTER_ID, NEW, OLD, certificates, request, spec
 
 from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
-from quoracy.errors import QuoracyError
+from quoracy.errors import QuoracyError, Refused
 from quoracy.operate.journal import Journal
 from quoracy.operate.loop import carry_out
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
 from quoracy.plan.plan import Group, Plan, Step
 from simulator.facts import facts
 from simulator.steps import apply
-from simulator.world import Setting, SimHost, Stuck, Violation, World
+from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
 
 
 def member(disk: str, runs: str = "", **changes: object) -> SimHost:
@@ -65,6 +65,20 @@ def setting_of(count: int, downtime: bool = False) -> Setting:
     setting.know("old", spec(count, version=OLD))
     setting.know("new", wanted)
     for index, host in enumerate(wanted.hosts):
+        setting.certificates[index, "good"] = certificates(host)
+    return setting
+
+
+@cache
+def full_setting(count: int, larger: bool) -> Setting:
+    """So many members that are out of space, and shall get a larger quota or another setting."""
+    small, mib = 8 * 1024**2, 1024**2
+    wanted = {"quota_backend_bytes": 16 * mib} if larger else {"snapshot_count": 5000}
+    old, new = {"quota_backend_bytes": small}, {"quota_backend_bytes": small, **wanted}
+    setting = Setting(spec(count, version=NEW, etcd=new), larger_quota=larger)
+    setting.know("old", spec(count, version=OLD, etcd=old))
+    setting.know("new", setting.cluster)
+    for index, host in enumerate(setting.cluster.hosts):
         setting.certificates[index, "good"] = certificates(host)
     return setting
 
@@ -125,6 +139,7 @@ class Work:
     Attributes:
         fail_at: The place of the step that does not succeed.
         cut_at: After so many steps, this member loses its network.
+        spoil_at: After so many steps, the new generation on this host is edited.
         groups: So many groups are done, then it is enough, and no look follows.
         failed: The host of that step, once it has failed.
         met: Every world on the way.
@@ -135,6 +150,7 @@ class Work:
     world: World
     fail_at: int | None = None
     cut_at: tuple[int, int] | None = None
+    spoil_at: tuple[int, int] | None = None
     groups: int | None = None
     violations: list[Violation] = field(default_factory=list)
     taken: list[Step] = field(default_factory=list)
@@ -187,6 +203,12 @@ class Work:
         if self.cut_at is not None and self.cut_at[0] == len(self.taken):
             victim = self.cut_at[1]
             self.world = self.world.put(victim, replace(self.world.hosts[victim], cut=True))
+        if self.spoil_at is not None and self.spoil_at[0] == len(self.taken):
+            self._spoil(self.spoil_at[1])
+
+    def _spoil(self, index: int) -> None:
+        host = self.world.hosts[index]
+        self.world = self.world.put(index, replace(host, spoiled=host.staged & {"new"}))
 
     def _apply(self, step: Step) -> None:
         try:
@@ -194,6 +216,8 @@ class Work:
         except Violation as violation:
             self.violations.append(violation)
             raise
+        except Spoiled as spoiled:
+            raise Refused(str(spoiled), where=step.host) from spoiled
 
     def approve(self, done: Group, left: tuple[Group, ...]) -> bool:
         return False

@@ -24,7 +24,7 @@ from quoracy.effects.certificates import host_files
 from quoracy.effects.etcd_deploy import EtcdDeploy, Wanted
 from quoracy.effects.etcd_steps import apply_etcd_step
 from quoracy.effects.site import EtcdSite
-from quoracy.errors import CommandFailed
+from quoracy.errors import CommandFailed, Refused
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.plan.plan import Step
 from quoracy.remote.pool import HostPool
@@ -33,7 +33,7 @@ from simulator.facts import facts
 from simulator.hosts import SimulatedHosts, without_backups
 from simulator.steps import apply
 from simulator.watch import SimulatedWatch
-from simulator.world import Setting, SimHost, Stuck, Violation
+from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation
 
 # Side by side, one member waits until the others have been started.
 OTHERS_START_WITHIN_S = 10.0
@@ -125,6 +125,8 @@ class SimulatedSite(ControllerSite):
             except Violation as violation:
                 state.broken_laws.append(str(violation))
                 raise
+            except Spoiled as spoiled:
+                raise Refused(str(spoiled), where=step.host) from spoiled
             except Stuck as stuck:
                 self._failed(state, step)
                 raise CommandFailed(

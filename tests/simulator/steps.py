@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from simulator.world import Setting, SimHost, Stuck, Violation, World
+from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
 
 
 def apply(setting: Setting, world: World, step: Any) -> World:
@@ -25,6 +25,7 @@ def apply(setting: Setting, world: World, step: Any) -> World:
     index = setting.index(step.host)
     host = world.hosts[index]
     _require_backup(world, host, step.name)
+    _require_no_alarm(setting, world, step)
     if step.name == "take-snapshot":
         if index not in world.healthy:
             raise Violation(f"the snapshot is taken through {step.host}, which is not healthy")
@@ -66,7 +67,7 @@ def _install(setting: Setting, world: World, index: int, step: Any) -> SimHost:
 def _stage(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     host, label = world.hosts[index], setting.label(index, step.generation.identity)
     setting.generations.setdefault((index, label), step.generation)
-    return replace(host, staged=host.staged | {label})
+    return replace(host, staged=host.staged | {label}, spoiled=host.spoiled - {label})
 
 
 def _certify(setting: Setting, world: World, index: int, step: Any) -> SimHost:
@@ -89,6 +90,7 @@ def _switch(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     host, label = world.hosts[index], setting.label(index, step.identity)
     if label not in host.staged:
         raise Stuck(f"generation {label} is not staged on {step.host}")
+    _require_as_planned(host, label, step)
     if setting.version(index, label) not in host.releases:
         raise Stuck(f"the release of generation {label} is not on {step.host}")
     return replace(host, current=label)
@@ -122,6 +124,7 @@ def _withdraw_member(setting: Setting, world: World, index: int, step: Any) -> S
 def _stop(setting: Setting, world: World, index: int, step: Any) -> SimHost:
     host = world.hosts[index]
     if host.up:
+        _require_as_planned(host, setting.label(index, step.content.split("\n")[0]), step)
         require_quorum_without(setting, world, index)
     return replace(host, runs="", failed=False)
 
@@ -140,6 +143,7 @@ def _start(setting: Setting, world: World, index: int, step: Any) -> SimHost:
         return replace(host, enabled=True)
     if not host.current or not host.certificates:
         raise Stuck(f"{step.host} has nothing to start")
+    _require_as_planned(host, host.current, step)
     if (host.config_id and host.log != host.config_id) or (host.formed and not host.log):
         raise Violation(f"a voter without its log would be started on {step.host}")
     if setting.version(index, host.current) in host.broken:
@@ -204,6 +208,22 @@ def require_quorum_without(setting: Setting, world: World, index: int) -> None:
         raise Violation(
             f"stopping member {index} leaves {len(left)} healthy of {len(world.voters)} voters"
         )
+
+
+def _require_as_planned(host: SimHost, label: str, step: Any) -> None:
+    """The host compares what is to come into use with what was planned; nothing else ever runs."""
+    if not step.content:
+        raise Violation(f"{step.name} on {step.host} without knowing what comes into use")
+    if label in host.spoiled:
+        raise Spoiled(f"generation {label} on {step.host} is not what was planned")
+
+
+def _require_no_alarm(setting: Setting, world: World, step: Any) -> None:
+    """Corrupt data stop everything; without space only a larger quota is a reason to stop a member."""
+    if world.alarms - {"NOSPACE"}:
+        raise Violation(f"{step.name} under {', '.join(world.alarms)}")
+    if world.alarms and step.name == "stop-member" and not setting.larger_quota:
+        raise Violation(f"{step.host} is stopped without space, and not for a larger quota")
 
 
 def _require_backup(world: World, host: SimHost, name: str) -> None:

@@ -15,7 +15,9 @@ import pytest
 from scenarios.controller_site import MIDDLE, NEW
 from scenarios.plan_reading import advice
 
+from quoracy.effects.etcd_deploy import EtcdDeploy
 from quoracy.errors import Refused
+from quoracy.plan.plan import Step
 from simulator.site import SimulatedSite
 
 GONE: dict[str, Any] = {
@@ -149,3 +151,34 @@ def test_a_create_leaves_what_lies_there_alone(
     assert reason in {verdict.reason for verdict in site.plan().verdicts if verdict.stops}
     assert site.traces() == before
     assert site.pinned_id() is None
+
+
+def test_a_generation_that_is_edited_before_the_stop_takes_no_member_down(
+    half: SimulatedSite,
+) -> None:
+    half.apply(version=NEW)
+    victim, before = half.hosts[1], half.starts()
+
+    def edit(step: Step, _deploy: EtcdDeploy) -> None:
+        if (step.name, step.host) == ("stop-member", victim):
+            hosts = dict(zip(half.hosts, half.simulated.look().world.hosts, strict=True))
+            alter(half, victim, spoiled=hosts[victim].staged - {hosts[victim].current})
+
+    with pytest.raises(Refused, match="not what was planned"):
+        half.deploy(before_step=edit)
+    half.require_healthy()
+    assert half.starts()[victim] == before[victim]
+    assert half.deploy().outcome == "done"
+    assert half.versions() == dict.fromkeys(half.hosts, NEW)
+    half.require_healthy()
+
+
+def test_a_generation_in_use_that_was_edited_is_put_right_without_a_restart(
+    half: SimulatedSite,
+) -> None:
+    victim, before = half.hosts[1], half.starts()
+    alter(half, victim, spoiled=frozenset({half.current()[victim]}))
+    assert half.plan().kind == "change"
+    assert half.deploy().outcome == "done"
+    assert half.starts() == before
+    assert half.deploy().outcome == "nothing_to_do"

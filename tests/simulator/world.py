@@ -21,6 +21,10 @@ class Stuck(Exception):
     """A step could not do what it is for."""
 
 
+class Spoiled(Stuck):
+    """The host refused a step, before it did anything: what was to come into use is not what was planned."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimHost:
     """What one host carries of the cluster. Generations, certificates and clusters are labels.
@@ -30,6 +34,7 @@ class SimHost:
             a name yet).
         releases: Versions that are installed.
         staged: Generations that lie on disk.
+        spoiled: Those of them whose files were edited there.
         current: The generation that link and unit follow; empty for none.
         certificates: Which certificates lie there; empty for none.
         bootstrap: The keys of the first start; empty when there are none.
@@ -50,6 +55,7 @@ class SimHost:
     role: str = "voter"
     releases: frozenset[str] = frozenset()
     staged: frozenset[str] = frozenset()
+    spoiled: frozenset[str] = frozenset()
     current: str = ""
     certificates: str = ""
     bootstrap: str = ""
@@ -73,6 +79,7 @@ class SimHost:
             f"staged {' '.join(sorted(self.staged))}",
             f"has {' '.join(sorted(self.releases))}",
         ]
+        told += [f"spoiled {label}" for label in sorted(self.spoiled)]
         told += [word for word in ("failed", "cut", "bootstrap") if getattr(self, word)]
         return ", ".join(told if self.enabled else [*told, "disabled"])
 
@@ -97,11 +104,13 @@ class World:
     Attributes:
         leader: Place of the leader among the hosts; None when there is none.
         backups: Snapshots that the operation under way has taken.
+        alarms: Kinds of the alarms that are active; every member raises them.
     """
 
     hosts: tuple[SimHost, ...]
     leader: int | None = None
     backups: int = 0
+    alarms: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"leader {self.leader}, {self.backups} backups: " + " | ".join(map(str, self.hosts))
@@ -167,12 +176,14 @@ class Setting:
         generations: By place of the host and label.
         certificates: Contents of a tls directory by place of the host and label.
         downtime: Stopping a member of a cluster of one or two was allowed.
+        larger_quota: What is wanted has a larger quota than what runs.
     """
 
     cluster: EtcdCluster
     generations: dict[tuple[int, str], Generation] = field(default_factory=dict)
     certificates: dict[tuple[int, str], dict[str, bytes]] = field(default_factory=dict)
     downtime: bool = False
+    larger_quota: bool = False
 
     def index(self, host: str) -> int:
         """The place of a host."""
