@@ -92,6 +92,50 @@ def break_(
     _tell(after, said, as_json=as_json)
 
 
+@lease_app.command()
+def settle(
+    cluster: ClusterName,
+    host: Annotated[str, typer.Argument(help="The host whose number is beyond reason.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Give a host the number from here, when its own is beyond reason or cannot be read.
+
+    Only when no other controller works on it: it may act on the host again.
+    """
+    from quoracy.db.session import open_database
+    from quoracy.effects.settle import settle_number, target_of
+    from quoracy.home import load_home
+    from quoracy.operate.run import Asked
+    from quoracy.remote.pool import HostPool
+
+    home = load_home()
+    db = open_database(home.database_url)
+    try:
+        target = target_of(db, home, cluster, host)
+        if not yes:
+            _confirm_settling(cluster, host)
+        asked = Asked(user_name(), f"terminal on {socket.gethostname()}")
+        with HostPool([target]) as pool:
+            typer.echo(f"{host}: {settle_number(db, pool, cluster, host, asked)}")
+    finally:
+        db.close()
+
+
+def _confirm_settling(cluster: str, host: str) -> None:
+    """Ask whether nobody else is to be kept off any more."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to settle the number: this is not a terminal",
+            where=cluster,
+            next_step=f"run it again with --yes, when no other controller works on {cluster}",
+        )
+    typer.confirm(
+        f"What {host} has noted is moved aside, and another controller that it keeps off may act there "
+        f"again. Does none work on {cluster}?",
+        abort=True,
+    )
+
+
 def _look(db: Database, cluster: str | None) -> list[Look]:
     """The lease of each cluster, of one that was forgotten too; UsageError for an unknown name."""
     from quoracy.db.clusters import get_cluster, list_clusters

@@ -28,12 +28,11 @@ _TAKE = text(
     """
     INSERT INTO leases (cluster, holder, operation_id, reason, fence, taken_at, heartbeat_at,
                         boot_id, pid, process_started, machine)
-    VALUES (:cluster, :holder, :operation_id, :reason, :least_fence + 1, :now, :now,
+    VALUES (:cluster, :holder, :operation_id, :reason, 1, :now, :now,
             :boot_id, :pid, :process_started, :machine)
     ON CONFLICT (cluster) DO UPDATE SET
         holder = excluded.holder, operation_id = excluded.operation_id, reason = excluded.reason,
-        fence = CASE WHEN leases.fence < excluded.fence
-                     THEN excluded.fence ELSE leases.fence + 1 END,
+        fence = leases.fence + 1,
         taken_at = excluded.taken_at, heartbeat_at = excluded.heartbeat_at,
         boot_id = excluded.boot_id, pid = excluded.pid,
         process_started = excluded.process_started, machine = excluded.machine
@@ -55,12 +54,11 @@ def take_lease(
     holder: Holder,
     reason: str,
     now: datetime,
-    least_fence: int = 0,
 ) -> int:
     """Take a cluster's lease when it is free, expired, or of a dead process.
 
-    Returns the fencing number: higher than all before, and higher than `least_fence`, the highest
-    that a host of the cluster has seen (the hosts may be older than the database).
+    Returns the fencing number: higher than all before. What hosts have seen does not count here: a single
+    one that tells of a number without reason would raise it for all.
 
     Raises:
         LeaseHeld: Another operation holds it.
@@ -72,7 +70,6 @@ def take_lease(
         "holder": holder.id,
         "operation_id": operation_id,
         "reason": reason,
-        "least_fence": least_fence,
         "now": now,
         "boot_id": holder.boot_id,
         "pid": holder.pid,
@@ -95,6 +92,13 @@ def get_lease(db: Database, cluster: str) -> Lease | None:
     with db.session() as session:
         lease = session.get(Lease, cluster)
     return None if lease is None or lease.holder is None else lease
+
+
+def highest_fence(db: Database, cluster: str) -> int:
+    """The highest number that was given for a cluster; 0 before the first."""
+    with db.session() as session:
+        lease = session.get(Lease, cluster)
+    return lease.fence if lease else 0
 
 
 def is_taken_over(db: Database, cluster: str, fence: int) -> bool:

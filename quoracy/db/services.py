@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from quoracy.db.models import Release, Service
 from quoracy.db.session import Database
+from quoracy.errors import UsageError
 
 
 def record_service(
@@ -29,6 +30,22 @@ def record_service(
             return
         known.type, known.project, known.spec, known.updated_at = kind, project, spec_json, now
         session.add(known)
+
+
+def get_service(db: Database, name: str) -> Service:
+    """Return a service as it was recorded last.
+
+    Raises:
+        UsageError: It never was.
+    """
+    with db.session() as session:
+        found = session.get(Service, name)
+    if found is None:
+        raise UsageError(
+            f"there is no service {name!r} on record",
+            next_step="`quoracy service redeploy` records it; see `quoracy lease show`",
+        )
+    return found
 
 
 def record_release(db: Database, release: Release) -> None:

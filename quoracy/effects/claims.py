@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from quoracy.commands.guard import OWN_BUSY, Guard, claimable, guarded, released
 from quoracy.effects.site import require_success
@@ -26,19 +27,29 @@ class Claims:
     Args:
         needed: Hosts that the operation changes. One of the others may be dead, as long as most
             hosts are claimed: nobody else gets as many.
+        seen: The number that each host has seen, as far as it was asked.
     """
 
-    def __init__(self, subject: str, pool: HostPool, needed: frozenset[str]) -> None:
+    def __init__(
+        self, subject: str, pool: HostPool, needed: frozenset[str], seen: Mapping[str, int]
+    ) -> None:
         self._subject = subject
         self._pool = pool
         self._needed = needed
+        self._seen = seen
         self._taken = False
         self._one_at_a_time = threading.Lock()
         self._let_go = False
 
     def guard(self, operation: Leased) -> Guard:
         """What an operation that holds the lease presents to the hosts."""
-        return Guard(self._subject, operation.holder, operation.fence, operation.successor_of)
+        return Guard(
+            self._subject,
+            operation.holder,
+            operation.fence,
+            operation.successor_of,
+            self._seen,
+        )
 
     def take(self, operation: Leased) -> None:
         """Tell every host of the holder; one before him may only be paused, and is obeyed no more.
@@ -53,10 +64,11 @@ class Claims:
             if not self._taken and len(self._pool) > 1:
                 # All are asked first: a claim that one host refuses must not have raised the number on
                 # the others, under the operation that acts there.
-                ask = claimable(guard, wait_s=WAIT_SECONDS)
-                self._judge(guard, self._everywhere(ask, "ask whether the host can be claimed"))
-            claim = guarded(guard, ":\n", wait_s=WAIT_SECONDS)
-            answers = self._everywhere(claim, "claim the host")
+                ask = partial(claimable, wait_s=WAIT_SECONDS)
+                what = "ask whether the host can be claimed"
+                self._judge(guard, self._everywhere(guard, ask, what))
+            claim = partial(guarded, body=":\n", wait_s=WAIT_SECONDS)
+            answers = self._everywhere(guard, claim, "claim the host")
         try:
             self._judge(guard, answers)
         except QuoracyError:
@@ -65,9 +77,14 @@ class Claims:
             raise
         self._taken = True
 
-    def _everywhere(self, script: str, what: str) -> dict[str, Result | QuoracyError]:
+    def _everywhere(
+        self, guard: Guard, script: Callable[[Guard], str], what: str
+    ) -> dict[str, Result | QuoracyError]:
+        limit = WAIT_SECONDS + 10.0
         return self._pool.each(
-            lambda host: host.run(script, what=what, timeout=WAIT_SECONDS + 10.0, check=False)
+            lambda host: host.run(
+                script(guard.on(host.name)), what=what, timeout=limit, check=False
+            )
         )
 
     def _judge(self, guard: Guard, answers: Mapping[str, Result | QuoracyError]) -> None:
@@ -83,7 +100,6 @@ class Claims:
 
     def let_go(self, operation: Leased) -> None:
         """Tell the hosts that the holder has ended; one that cannot be told waits for a minute."""
-        script = released(self.guard(operation))
         with self._one_at_a_time:
             self._let_go = True
-            self._pool.each(lambda host: host.run(script, what="let go", check=False))
+            self._everywhere(self.guard(operation), released, "let go")

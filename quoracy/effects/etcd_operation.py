@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from quoracy.commands.guard import Guard
@@ -45,9 +45,10 @@ class EtcdOperation(Operation[EtcdFacts]):
         """Ask all hosts in the middle of a step."""
         return self.remember(lambda: self.ask_within_step(self.cluster, self.pool))
 
-    def fences(self, facts: EtcdFacts) -> Iterable[int]:
-        """The fencing numbers that the hosts have seen."""
-        return (one.host.guard.fence for one in facts.heard.values() if one.host.guard)
+    def fences(self, facts: EtcdFacts) -> dict[str, int]:
+        """The fencing number that each host has seen."""
+        heard = facts.heard.items()
+        return {name: one.host.guard.fence for name, one in heard if one.host.guard}
 
     def work(self, lease: Leased, guard: Guard, shown: Plan) -> EtcdWork:
         """What the loop asks of the operation."""

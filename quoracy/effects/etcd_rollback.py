@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quoracy.db.holder import this_process
@@ -76,6 +76,7 @@ def last_half_done(db: Database, cluster: str) -> HalfDone | None:
     """
     operations = changing_operations(db, cluster)
     fence = max((one.fence for one in operations if one.fence is not None), default=0)
+    holders = frozenset(one.holder for one in operations)
     finished: frozenset[str] = frozenset()
     put_back = 0  # rollbacks that are done: each has put back the newest that was half done then
     for operation in operations:
@@ -86,7 +87,7 @@ def last_half_done(db: Database, cluster: str) -> HalfDone | None:
         if operation.outcome in ("done", "nothing_to_do") and plan.get("converges"):
             return None
         rows = [row for row in steps_of(db, operation.id) if row.reason != PUT_BACK]
-        half_done = _half_done(operation, plan, rows, finished, fence)
+        half_done = replace(_half_done(operation, plan, rows, finished, fence), holders=holders)
         if not half_done.to_put_back or operation.outcome in ("done", "rolled_back"):
             finished |= _finished_hosts(rows)
         elif put_back:

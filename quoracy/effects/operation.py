@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from quoracy.checks.fences import check_fences
 from quoracy.checks.verdict import Verdict, require
 from quoracy.commands.guard import Guard
 from quoracy.db.holder import this_process
-from quoracy.db.lease import get_lease, is_live
+from quoracy.db.lease import get_lease, highest_fence, is_live
 from quoracy.db.operations import changing_operations
 from quoracy.db.session import Database, open_database
 from quoracy.effects.claims import Claims
@@ -90,8 +91,8 @@ class Operation(ABC, Generic[Facts]):
         """Ask all hosts; the flow shows it as a task."""
 
     @abstractmethod
-    def fences(self, facts: Facts) -> Iterable[int]:
-        """The fencing numbers that the hosts have seen."""
+    def fences(self, facts: Facts) -> Mapping[str, int]:
+        """The fencing number that each host has seen, as far as it was asked."""
 
     @abstractmethod
     def work(self, lease: Leased, guard: Guard, shown: Plan) -> Work:
@@ -121,7 +122,12 @@ class Operation(ABC, Generic[Facts]):
     def plan(self) -> Plan:
         """Look and decide."""
         self._let_the_dead_finish()
-        return self.decide(self.gather())
+        plan = self.decide(self.gather())
+        if not plan.groups:
+            return plan
+        known = highest_fence(self.db, self.subject)
+        beyond = check_fences(self.subject, known, self._fences_seen())
+        return replace(plan, verdicts=(*plan.verdicts, *beyond))
 
     def run(self, plan: Plan, asked: Asked) -> Report:
         """Apply the plan, or record why nothing is applied.
@@ -139,8 +145,8 @@ class Operation(ABC, Generic[Facts]):
         if self.dry_run:
             return record_without_acting(self.db, plan, asked, "dry_run")
         needed = frozenset(step.host for _, step in plan.steps if step.host)
-        fence, claims = self._highest_fence(), Claims(self.subject, self.pool, needed)
-        with leased(self.db, plan, asked, least_fence=fence, claim=claims.take) as operation:
+        claims = Claims(self.subject, self.pool, needed, self._fences_seen())
+        with leased(self.db, plan, asked, claim=claims.take) as operation:
             self.seen = None  # whoever held the lease before may have acted since
             work = self.work(operation, claims.guard(operation), plan)
             try:
@@ -157,8 +163,8 @@ class Operation(ABC, Generic[Facts]):
         if any(one.outcome not in ("done", "nothing_to_do") for one in last):
             self.pool.each(lambda host: let_settle(self.subject, host, self.settle_s))
 
-    def _highest_fence(self) -> int:
-        return max(self.fences(self.seen.facts), default=0) if self.seen else 0
+    def _fences_seen(self) -> Mapping[str, int]:
+        return self.fences(self.seen.facts) if self.seen else {}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,9 +50,10 @@ class ServiceOperation(Operation[ServiceFacts]):
         source = self.code.scanned.manifest.digest if self.code else ""
         return self.ask_hosts(self.service, source, self.pool)
 
-    def fences(self, facts: ServiceFacts) -> Iterable[int]:
-        """The fencing numbers that the hosts have seen."""
-        return (one.host.guard.fence for one in facts.heard.values() if one.host.guard)
+    def fences(self, facts: ServiceFacts) -> dict[str, int]:
+        """The fencing number that each host has seen."""
+        heard = facts.heard.items()
+        return {name: one.host.guard.fence for name, one in heard if one.host.guard}
 
     def work(self, lease: Leased, guard: Guard, shown: Plan) -> ServiceWork:
         """What the loop asks of the operation."""

@@ -277,7 +277,7 @@ def _await(step: steps.AwaitService, site: ServiceSite) -> str:
         _as_made(site.service, found.releases.get(step.release)),
         site.pool[step.host],
         inside,
-        hold=None if hook_marks else lambda script: guarded(site.guard, script),
+        hold=None if hook_marks else lambda script: guarded(site.guard.on(step.host), script),
         stable_s=float(site.service.redeploy.health_check_stable),
     )
 

@@ -12,6 +12,7 @@ from quoracy.commands.guard import (
     LOCK_BUSY,
     LOCK_SECONDS,
     OWN_BUSY,
+    UNREADABLE,
     Guard,
     guarded,
     settled,
@@ -62,7 +63,7 @@ class Site:
         Args:
             timeout: Seconds for the script itself, once it has the lock.
         """
-        body, limit = guarded(self.guard, script), timeout + LOCK_SECONDS
+        body, limit = guarded(self.guard.on(host), script), timeout + LOCK_SECONDS
         result = self.pool[host].run(body, what=what, timeout=limit, check=False)
         if result.exit_code == OWN_BUSY:
             # A connection of ours broke in the middle of a script, which goes on by itself.
@@ -85,7 +86,8 @@ class Site:
         """
         limit = PUSH_S + size / SLOWEST_BYTES_S
         try:
-            self.pool[host].send(guarded(self.guard, script), chunks, what=what, timeout=limit)
+            body = guarded(self.guard.on(host), script)
+            self.pool[host].send(body, chunks, what=what, timeout=limit)
         except CommandFailed as error:
             _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise
@@ -147,13 +149,20 @@ def _raise_refusal(guard: Guard, host: str, exit_code: int, what: str) -> None:
 
     Raises:
         LeaseHeld: Another operation acts on the cluster, or has acted since this one began.
-        RemoteError: A script of this operation, whose connection broke, still runs there.
+        RemoteError: A script of this operation, whose connection broke, still runs there; or it cannot
+            be told who has acted there.
     """
     if exit_code == OWN_BUSY:
         raise RemoteError(
             f"{what}: an earlier script of this operation still runs there",
             where=host,
             next_step="look at the host's load, and run the operation again",
+        )
+    if exit_code == UNREADABLE:
+        raise RemoteError(
+            f"{what}: what the host has noted of the operation that acted there last cannot be read",
+            where=host,
+            next_step=f"when nobody works on it: `quoracy lease settle {guard.cluster} {host}`",
         )
     reasons = {
         LOCK_BUSY: "another operation is in the middle of a step there",

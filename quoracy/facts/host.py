@@ -8,19 +8,31 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quoracy.commands.guard import state_dir
+from quoracy.commands.guard import DIGITS, ENDED, state_dir
 from quoracy.facts import bounded
 from quoracy.facts.bounded import Unreadable
 from quoracy.facts.question import Answer
 
+_NUMBER = f"(0|[1-9][0-9]{{0,{DIGITS - 1}}})"
+_GUARD = re.compile(rf"(\S{{1,200}}) {_NUMBER} {_NUMBER}", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class GuardFacts:
-    """Who changed the cluster on this host last: holder, fencing number, seconds since the epoch."""
+    """Who changed the cluster on this host last: holder, fencing number, seconds since the epoch.
+
+    Attributes:
+        holder: With `ENDED` before his name when he has said that he acts no more.
+    """
 
     holder: str
     fence: int
     time_s: int
+
+    @property
+    def name(self) -> str:
+        """The holder's name, whether he has ended or not; "" when the host does not know it."""
+        return self.holder.removeprefix(ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,10 @@ def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
         ),
         "disks": f"{existing}\ndf -Pk $@ | {{ read -r header\n{shown}\n}}",
         "ports": "cat /proc/net/tcp /proc/net/tcp6",
-        "guard": f"read -r guard < {state_dir(cluster)}/fence && echo $guard",
+        "guard": (
+            f"f={state_dir(cluster)}/fence; if [ -s $f ] || [ -L $f ]; then guard=; "
+            "[ ! -f $f ] || [ -L $f ] || read -r guard < $f; printf '%s\\n' \"${guard:-?}\"; fi"
+        ),
     }
 
 
@@ -170,14 +185,17 @@ def _port(address: str) -> int:
 
 
 def _guard(answer: Answer) -> GuardFacts | None:
+    """None when nobody has acted there.
+
+    Raises:
+        Unreadable: It is something else than holder, number and time, or a number is beyond all reason.
+    """
     if not answer.lines:
         return None
-    words = answer.lines[0].split()
-    if len(words) != 3:
-        raise Unreadable(f"{bounded.one_line(answer.lines[0])!r} is not holder, number and time")
-    holder, fence, time_s = words
-    return GuardFacts(
-        bounded.word(holder, "the holder"),
-        bounded.whole(fence, "the fencing number"),
-        bounded.whole(time_s, "the time"),
-    )
+    found = _GUARD.fullmatch(answer.lines[0])
+    if found is None:
+        raise Unreadable(
+            "what it has noted of the operation that acted there last; when nobody works on it: "
+            "`quoracy lease settle <cluster or service> <host>`"
+        )
+    return GuardFacts(bounded.word(found[1], "the holder"), int(found[2]), int(found[3]))

@@ -87,13 +87,10 @@ Claim = Callable[[Leased], None]
 
 
 @contextmanager
-def leased(
-    db: Database, plan: Plan, asked: Asked, *, least_fence: int, claim: Claim
-) -> Iterator[Leased]:
+def leased(db: Database, plan: Plan, asked: Asked, *, claim: Claim) -> Iterator[Leased]:
     """Hold the cluster's lease and keep the operation's row while the block runs.
 
     Args:
-        least_fence: Highest fencing number that a host has seen.
         claim: Called before the block, and again at each beat: a host forgets a holder of whom it
             has heard nothing for a minute.
 
@@ -110,7 +107,6 @@ def leased(
         holder=here,
         reason=plan.title,
         now=db.now(),
-        least_fence=least_fence,
     )
     try:
         _end_interrupted(db, plan.cluster, operation_id)

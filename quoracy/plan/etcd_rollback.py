@@ -45,6 +45,7 @@ class HalfDone:
         unfinished: Titles of the groups with steps that were not taken or did not succeed.
         steps: Those that were begun, in order.
         fence: The highest fencing number that this controller has given for the cluster.
+        holders: Who has held its lease; a host may have been given a higher number than the lease's.
     """
 
     operation_id: str
@@ -53,6 +54,7 @@ class HalfDone:
     unfinished: frozenset[str]
     steps: tuple[TakenStep, ...]
     fence: int
+    holders: frozenset[str] = frozenset()
 
     @property
     def to_put_back(self) -> tuple[TakenStep, ...]:
@@ -122,12 +124,14 @@ def _others(facts: EtcdFacts, half_done: HalfDone) -> list[Verdict]:
     return [
         failed(
             "AnotherHasActed",
-            f"an operation of another controller (number {heard.host.guard.fence}) has acted there since",
+            f"an operation of another controller (number {last.fence}) has acted there since",
             where=name,
             next_step="run the operation again instead; it goes on from the hosts",
         )
         for name, heard in facts.heard.items()
-        if heard.host.guard and heard.host.guard.fence > half_done.fence
+        if (last := heard.host.guard)
+        and last.fence > half_done.fence
+        and last.name not in half_done.holders
     ]
 
 

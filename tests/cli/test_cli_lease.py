@@ -61,7 +61,7 @@ def held(db: Database, holder: Holder, ago: timedelta = timedelta()) -> str:
         flow_run_id="run-1",
     )
     taken = {"cluster": "demo", "holder": holder, "reason": "upgrade demo"}
-    take_lease(db, operation_id=operation.id, now=at, least_fence=4, **taken)
+    take_lease(db, operation_id=operation.id, now=at, **taken)
     return start_operation(db, operation, now=at)
 
 
@@ -109,12 +109,12 @@ def test_show_tells_who_holds_it_why_since_when_and_whether_it_lives(
         "run-1",
         f"{operation[:8]}  upgrade demo",
         "it expires at " if state == "live" else "quoracy lease break demo",
-        "fence      5",
+        "fence      1",
     ):
         assert text in told.out
     (row,) = call("lease", "show", "--json").json
     assert row.keys() == KEYS
-    assert (row["state"], row["operation_id"], row["fence"]) == (state, operation, 5)
+    assert (row["state"], row["operation_id"], row["fence"]) == (state, operation, 1)
     assert (row["pid"], row["machine"]) == (holder.pid, holder.machine.split()[0])
     assert row["taken_at"].endswith("Z")
     assert row["expires_at"].endswith("Z")
@@ -152,7 +152,7 @@ def test_a_dead_one_is_freed_and_its_operation_ended_as_failed(
     assert ended.outcome == "failed"
     assert "broke its lease at " in str(ended.error)
     assert ("its process had ended" in str(ended.error)) == (not ago)
-    assert call("lease", "show", demo).out == "demo  free\n  fence      5\n"
+    assert call("lease", "show", demo).out == "demo  free\n  fence      1\n"
     again = call("lease", "break", demo)
     assert (again.exit_code, "nobody holds its lease" in again.out) == (0, True)
 
@@ -160,7 +160,7 @@ def test_a_dead_one_is_freed_and_its_operation_ended_as_failed(
 def test_break_as_json_tells_how_the_lease_stands_then(call: Call, db: Database, demo: str) -> None:
     held(db, dead_here())
     row = call("lease", "break", demo, "--yes", "--json").json
-    assert (row["state"], row["holder"], row["fence"]) == ("free", None, 5)
+    assert (row["state"], row["holder"], row["fence"]) == ("free", None, 1)
     assert call("lease", "break", demo, "--json").json == row
 
 
@@ -197,6 +197,6 @@ def test_a_cluster_that_was_forgotten_is_still_shown_when_it_has_a_number(
     call: Call, db: Database, demo: str
 ) -> None:
     held(db, elsewhere())
-    assert release_lease(db, demo, elsewhere(), 5)
+    assert release_lease(db, demo, elsewhere(), 1)
     forget_cluster(db, demo, now=db.now())
-    assert call("lease", "show", demo).out == "demo  free\n  fence      5\n"
+    assert call("lease", "show", demo).out == "demo  free\n  fence      1\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -14,9 +15,12 @@ from quoracy.commands.guard import (
     HOLD_SECONDS,
     LOCK_BUSY,
     OWN_BUSY,
+    REACH,
+    UNREADABLE,
     Guard,
     claimable,
     guarded,
+    number_settled,
     released,
     settled,
     state_dir,
@@ -108,7 +112,7 @@ def test_who_was_refused_elsewhere_cannot_raise_the_number_by_letting_go(machine
 def test_letting_go_frees_the_host_and_keeps_the_number(machine: Machine) -> None:
     machine.act(A, 5)
     assert machine.run(released(Guard("demo", A, 5))).returncode == 0
-    assert machine.fence == ["-", "5", "0"]
+    assert machine.fence == [f"-{A}", "5", "0"]
     assert machine.act(B, 4) == FENCED
     assert machine.act(B, 6) == 0
 
@@ -217,3 +221,132 @@ def test_asking_is_refused_like_acting_and_notes_nothing(
 def test_asking_for_a_free_host_leaves_it_free(machine: Machine) -> None:
     assert machine.run(claimable(Guard("demo", A, 9), wait_s=1)).returncode == 0
     assert machine.act(B, 1) == 0
+
+
+BEYOND = 2**63 - 1
+NOTES = {
+    "garbage": "what is this",
+    "one word": "x",
+    "a number beyond the shell's arithmetic": f"{A} {BEYOND} 0",
+    "a longer one": f"{A} {'9' * 40} 0",
+    "a time beyond it": f"{A} 5 {'9' * 40}",
+    "a negative number": f"{A} -5 0",
+    "an octal number": f"{A} 010 0",
+    "an expression": f"{A} 5 a[$(touch${{IFS}}/tmp/h)]",
+    "more words": f"{A} 5 0 0",
+    "no end of the line": None,
+    "blanks": "  ",
+}
+
+
+def noted(machine: Machine, text: str | None) -> None:
+    machine.state.mkdir(exist_ok=True)
+    (machine.state / "fence").write_text(f"{A} 5 0" if text is None else f"{text}\n")
+
+
+@pytest.mark.parametrize("text", NOTES.values(), ids=NOTES)
+def test_a_note_that_is_none_is_told_and_left_as_it_is(machine: Machine, text: str | None) -> None:
+    noted(machine, text)
+    before = (machine.state / "fence").read_text()
+    for script in (
+        guarded(Guard("demo", A, 7), "echo acted\n"),
+        claimable(Guard("demo", B, 7, A), wait_s=1),
+        released(Guard("demo", A, 7)),
+    ):
+        done = machine.run(script)
+        assert (done.returncode, done.stdout) == (UNREADABLE, ""), done.stderr
+        assert "fence says cannot be read" in done.stderr
+    assert (machine.state / "fence").read_text() == before
+
+
+@pytest.mark.parametrize("kind", ["directory", "link", "dangling link"])
+def test_a_note_that_is_no_file_is_told_and_left_as_it_is(machine: Machine, kind: str) -> None:
+    machine.state.mkdir()
+    place, elsewhere = machine.state / "fence", machine.state.parent / "elsewhere"
+    if kind == "link":
+        elsewhere.write_text(f"{A} 5 0\n")
+    if kind == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to(elsewhere)
+    assert machine.run(guarded(Guard("demo", A, 7), "echo acted\n")).returncode == UNREADABLE
+    assert elsewhere.exists() == (kind == "link")
+    assert kind == "directory" or place.is_symlink()
+    age_on_disk(place)
+    done = machine.run(number_settled(Guard("demo", B, 7)))
+    assert done.returncode == 0, done.stderr
+    assert machine.fence == ["-", "7", "0"]
+    assert kind != "link" or elsewhere.read_text() == f"{A} 5 0\n"
+
+
+def test_an_empty_note_is_what_a_crash_may_leave(machine: Machine) -> None:
+    machine.state.mkdir()
+    (machine.state / "fence").touch()
+    assert machine.act(A, 1) == 0
+
+
+def test_nothing_is_written_through_a_link(machine: Machine) -> None:
+    machine.act(A, 1)
+    elsewhere = machine.state.parent / "elsewhere"
+    elsewhere.write_text("of somebody else")
+    (machine.state / "fence.new").symlink_to(elsewhere)
+    machine.act(A, 1)
+    assert machine.act(B, 2, successor_of=A) != 0
+    assert elsewhere.read_text() == "of somebody else"
+
+
+def age_on_disk(path: Path, seconds: int = HOLD_SECONDS + 9) -> None:
+    at = time.time() - seconds
+    os.utime(path, (at, at), follow_symlinks=False)
+
+
+def settle(machine: Machine, known: int = 7) -> tuple[int, str]:
+    done = machine.run(number_settled(Guard("demo", B, known)))
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("text", NOTES.values(), ids=NOTES)
+def test_what_cannot_be_read_is_moved_aside_once_nobody_has_touched_it_for_a_minute(
+    machine: Machine, text: str | None
+) -> None:
+    noted(machine, text)
+    before = (machine.state / "fence").read_text()
+    assert settle(machine) == (HELD, "")
+    assert (machine.state / "fence").read_text() == before
+    age_on_disk(machine.state / "fence")
+    code, said = settle(machine)
+    assert (code, said.strip()) == (0, f"noted there: {before.strip()}".strip())
+    assert machine.fence == ["-", "7", "0"]
+    assert [path.read_text() for path in machine.state.glob("fence.aside-*")] == [before]
+    assert settle(machine) == (0, "")
+    assert machine.act(A, 8) == 0
+
+
+def test_a_number_beyond_reason_is_settled_but_not_under_somebody_who_acts(
+    machine: Machine,
+) -> None:
+    beyond = 7 + REACH + 1
+    machine.act(A, beyond)
+    assert settle(machine) == (HELD, "")
+    machine.age(HOLD_SECONDS + 1)
+    assert settle(machine)[0] == 0
+    assert machine.fence == ["-", "7", "0"]
+    machine.act(A, beyond)
+    machine.run(released(Guard("demo", A, beyond)))
+    assert settle(machine)[0] == 0, "who has said that he ended keeps nobody off"
+    assert machine.fence == ["-", "7", "0"]
+
+
+@pytest.mark.parametrize("number", [1, 7, 7 + REACH])
+def test_a_number_that_can_be_followed_is_left_as_it_is(machine: Machine, number: int) -> None:
+    machine.act(A, number)
+    machine.age(HOLD_SECONDS + 1)
+    before = machine.fence
+    assert settle(machine) == (0, "")
+    assert machine.fence == before
+
+
+def test_each_host_is_shown_a_number_above_its_own_and_no_other_ones() -> None:
+    guard = Guard("demo", A, 3, "", {"one": 2, "two": 3, "three": 900})
+    assert [guard.on(host).fence for host in ("one", "two", "three", "four")] == [3, 4, 901, 3]
+    assert guard.on("three").on("two").fence == 901, "it is one host's from then on"

@@ -18,6 +18,7 @@ from quoracy.db.lease import (
     beat,
     break_lease,
     get_lease,
+    highest_fence,
     lease_state,
     list_leases,
     release_lease,
@@ -115,14 +116,7 @@ def test_numbers_only_rise_also_over_a_release(db: Database, now: datetime) -> N
         assert release_lease(db, "demo", ELSEWHERE, fences[-1])
         assert get_lease(db, "demo") is None
     assert fences == [1, 2, 3, 4, 5]
-
-
-def test_a_number_is_higher_than_what_the_hosts_have_seen(db: Database, now: datetime) -> None:
-    fences = []
-    for least in (41, 0, 42, 43, 50):
-        fences.append(take(db, now, ELSEWHERE, "op-1", least_fence=least))
-        assert release_lease(db, "demo", ELSEWHERE, fences[-1])
-    assert fences == [42, 43, 44, 45, 51]
+    assert (highest_fence(db, "demo"), highest_fence(db, "other")) == (5, 0)
 
 
 @pytest.mark.parametrize("operation", ["op-1", "op-2"])
@@ -284,7 +278,7 @@ def test_only_a_lease_that_is_not_live_can_be_broken(
 def test_breaking_keeps_the_number_and_tells_the_journal_who_did_it_and_why(
     db: Database, now: datetime
 ) -> None:
-    take(db, now, ELSEWHERE, "op-1", least_fence=6)
+    take(db, now, ELSEWHERE, "op-1")
     begun(db, now)
     later = now + 2 * EXPIRES_AFTER
     assert broken(db, later)
@@ -297,12 +291,12 @@ def test_breaking_keeps_the_number_and_tells_the_journal_who_did_it_and_why(
     (lease,) = list_leases(db)
     assert (lease.holder, lease.fence, lease_state(lease, this_process(), later)) == (
         None,
-        7,
+        1,
         "free",
     )
     assert not broken(db, later)
-    assert not beat(db, "demo", ELSEWHERE, 7, later)
-    assert take(db, later) == 8
+    assert not beat(db, "demo", ELSEWHERE, 1, later)
+    assert take(db, later) == 2
 
 
 def test_a_holder_that_woke_up_since_it_was_looked_at_keeps_its_lease(

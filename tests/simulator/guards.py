@@ -39,12 +39,18 @@ def presented(script: str) -> Presented | None:
 def enter(seen: GuardFacts | None, who: Presented) -> tuple[int, GuardFacts | None]:
     """The exit code that the host gives, and whom it remembers from now on."""
     now = int(time.time())
-    if seen is not None and seen.fence > who.fence:
+    if seen is not None and (
+        seen.fence > who.fence or (seen.fence == who.fence and seen.holder != who.holder)
+    ):
         return FENCED, seen
-    strange = seen is not None and seen.holder not in ("-", who.holder, *who.successor_of)
+    strange = seen is not None and seen.holder not in (
+        f"-{seen.name}",
+        who.holder,
+        *who.successor_of,
+    )
     if seen is not None and strange and now - seen.time_s < HOLD_SECONDS:
         return HELD, seen
     if who.lets_go:
         ours = seen is not None and seen.holder == who.holder
-        return 0, GuardFacts("-", who.fence, 0) if ours else seen
+        return 0, GuardFacts(f"-{who.holder}", who.fence, 0) if ours else seen
     return 0, GuardFacts(who.holder, who.fence, now)
