@@ -22,6 +22,7 @@ from typing import Literal
 
 from quoracy.commands.guard import Guard, guarded, state_dir
 from quoracy.errors import QuoracyError
+from quoracy.facts.limits import ANSWER_BYTES
 from quoracy.remote.host import Host, HttpAnswer, Result
 
 When = Literal["before", "middle", "after"]
@@ -220,9 +221,11 @@ class TappedHost:
         with self._tap.around(self.name, what, script) as prepared:
             return self._inner.send(prepared, chunks, what=what, timeout=timeout)
 
-    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
+    def receive(
+        self, script: str, *, what: str, timeout: float = 600.0, limit: int = ANSWER_BYTES
+    ) -> Iterator[bytes]:
         """Yield the script's output; see `Host.receive`."""
-        return self._inner.receive(script, what=what, timeout=timeout)
+        return self._inner.receive(script, what=what, timeout=timeout, limit=limit)
 
     def http_get(
         self,

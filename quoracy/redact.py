@@ -17,11 +17,11 @@ SHORTEST = 6
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
 )
-# The last lines of a log may begin in the middle of a key: its lines are long, but for the last.
-_END_OF_KEY = re.compile(
-    r"(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]{0,76}(?:\s|\\[nr])*"
-    r"-----END [A-Z0-9 ]*PRIVATE KEY-----"
-)
+_END_MARK = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
+# What stands before it, read backwards: the last lines of a log may begin in the middle of a key, whose lines
+# are long but for the last. Nothing is given back once it was taken (`++`): so it takes no more than one way.
+_LINE, _BREAK = r"(?:(?![nr]\\)[A-Za-z0-9+/=])", r"(?:\s|[nr]\\)"
+_BEFORE_END = re.compile(rf"{_BREAK}*+{_LINE}*+(?:{_BREAK}++{_LINE}{{16,}}+)*+")
 _resolved: set[str] = set()
 
 
@@ -29,11 +29,22 @@ def redact(text: str) -> str:
     """The text with all secrets that are known replaced by asterisks."""
     masked = _PRIVATE_KEY.sub(MASK, text)
     if "PRIVATE KEY-----" in masked:
-        masked = _END_OF_KEY.sub(MASK, masked)
+        masked = _without_ends(masked)
     # A secret may be part of a longer one: the longest first.
     for secret in sorted(_resolved, key=len, reverse=True):
         masked = masked.replace(secret, MASK)
     return masked
+
+
+def _without_ends(text: str) -> str:
+    """The text without what is left of keys whose beginning was cut off; each character is looked at once."""
+    parts, done = [], 0
+    for end in _END_MARK.finditer(text):
+        before = _BEFORE_END.match(text[done : end.start()][::-1])
+        length = before.end() if before else 0
+        parts += [text[done : end.start() - length], MASK]
+        done = end.end()
+    return "".join((*parts, text[done:]))
 
 
 def remember(secret: str) -> None:

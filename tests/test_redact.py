@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +124,31 @@ def test_half_a_key_that_a_host_says_is_masked_before_the_message_is_put_togethe
     error = CommandFailed("start etcd", where="h1", exit_code_remote=1, stderr=said)
 
     assert str(error) == f"h1: start etcd failed with exit code 1: {MASK}\nfailed"
+
+
+HALVES = {
+    "the beginning is missing": ("{}\n", "-----END RSA PRIVATE KEY-----"),
+    "as a representation": ("{}\\n", "-----END RSA PRIVATE KEY-----"),
+    "the end is missing": ("-----BEGIN RSA PRIVATE KEY-----\n{}\n", ""),
+    "only ends": ("-----END RSA PRIVATE KEY-----\n{}\n", ""),
+    "a mark that is none": ("{}\n", "x PRIVATE KEY-----"),
+    "one line": ("{}", "\n-----END RSA PRIVATE KEY-----"),
+}
+
+
+@pytest.mark.parametrize(("line", "end"), HALVES.values(), ids=HALVES)
+def test_the_work_grows_with_the_text_and_not_with_its_square(line: str, end: str) -> None:
+    """A host may show half a key of any length: sixteen times as much was 256 times the work, or hours."""
+
+    def work(lines: int) -> float:
+        text = line.format("M" * 64) * lines + end
+        begun = time.process_time()
+        redact(text)
+        return time.process_time() - begun
+
+    small, large = (min(work(lines) for _ in range(3)) for lines in (2_000, 32_000))
+    assert large < 64 * max(small, 1e-4)
+
+
+def test_the_line_before_the_end_may_have_any_length() -> None:
+    assert redact(f"it {'M' * 500}\n-----END PRIVATE KEY-----") == f"it {MASK}"

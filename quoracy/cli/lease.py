@@ -114,7 +114,7 @@ def settle(
         target = target_of(db, home, cluster, host)
         if not yes:
             _confirm_settling(cluster, host)
-        asked = Asked(user_name(), f"terminal on {socket.gethostname()}")
+        asked = Asked(asking_user(), f"terminal on {socket.gethostname()}")
         with HostPool([target]) as pool:
             typer.echo(f"{host}: {settle_number(db, pool, cluster, host, asked)}")
     finally:

@@ -20,6 +20,7 @@ from quoracy.commands.guard import (
 from quoracy.db.session import Database
 from quoracy.errors import CommandFailed, LeaseHeld, RemoteError
 from quoracy.facts.etcd_cluster import EtcdFacts
+from quoracy.facts.limits import LINE_BYTES, SHOWN_BYTES
 from quoracy.home import Home
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
@@ -98,16 +99,13 @@ class Site:
         Args:
             timeout: Seconds for the script itself, once it has the lock.
         """
-        body, rest = guarded(self.guard, script), b""
+        body, limit = guarded(self.guard.on(host), script), timeout + LOCK_SECONDS
         try:
-            for chunk in self.pool[host].receive(body, what=what, timeout=timeout + LOCK_SECONDS):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode("utf-8", "replace") for line in lines)
+            chunks = self.pool[host].receive(body, what=what, limit=SHOWN_BYTES, timeout=limit)
+            yield from lines_of(chunks)
         except CommandFailed as error:
             _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise
-        if rest:
-            yield rest.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +118,25 @@ class EtcdSite(Site):
 
     cluster: EtcdCluster
     look: Callable[[], EtcdFacts]
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Lines of a stream; of one that is longer than any that people write, the beginning."""
+    line = bytearray()  # at most one byte more than is shown
+    for chunk in chunks:
+        *ended, begun = chunk.split(b"\n")
+        for part in ended:
+            line += part[: LINE_BYTES + 1 - len(line)]
+            yield _shown(line)
+            line.clear()
+        line += begun[: LINE_BYTES + 1 - len(line)]
+    if line:
+        yield _shown(line)
+
+
+def _shown(line: bytearray) -> str:
+    cut = " …" if len(line) > LINE_BYTES else ""
+    return line[:LINE_BYTES].decode("utf-8", "replace") + cut
 
 
 def let_settle(subject: str, host: Host, seconds: int) -> None:

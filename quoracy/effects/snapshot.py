@@ -23,6 +23,7 @@ from quoracy.effects.looks import understood
 from quoracy.effects.site import EtcdSite, snapshot_store
 from quoracy.errors import BackupFailed, LeaseHeld, QuoracyError
 from quoracy.facts.etcd_answers import SavedSnapshot, parse_saved
+from quoracy.facts.limits import MIB, snapshot_bytes
 from quoracy.plan.etcd_steps import TakeSnapshot
 
 TRAILER = 32
@@ -97,7 +98,10 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
     taken_at = datetime.now(UTC)
     key = f"{cluster.name}/{taken_at:%Y/%m}/{cluster.name}-{taken_at:%Y-%m-%dT%H-%M-%SZ}-{site.stamp[:8]}.db"
     source = site.pool[step.host].receive(
-        f"cat {path}", what="fetch the snapshot", timeout=_limit(step)
+        f"cat {path}",
+        what="fetch the snapshot",
+        timeout=_limit(step),
+        limit=snapshot_bytes(step.db_bytes),
     )
     store = snapshot_store(cluster, site.home, site.resolvers)
     stored = store.put(key, check.watch(source))
@@ -120,6 +124,16 @@ def _take(step: TakeSnapshot, site: EtcdSite, path: str) -> str:
     return f"revision {status.revision}, {stored.size} bytes, {stored.url}"
 
 
+def _too_large(path: str, limit: int) -> str:
+    """What is done when it could not be saved: say so when that is why."""
+    told = f"it is larger than {limit // MIB} MiB, far more than the member told of its database"
+    return (
+        f"{{ code=$?; for f in {path}*; do "
+        f'[ ! -e "$f" ] || [ "$(stat -c %s "$f")" -lt {limit // 512 * 512} ] || echo "{told}" >&2; done; '
+        "exit $code; }"
+    )
+
+
 def _limit(step: TakeSnapshot) -> int:
     """Seconds that saving or fetching may take."""
     return seconds_to_read(step.db_bytes)
@@ -136,15 +150,19 @@ def _remove(step: TakeSnapshot, site: EtcdSite, path: str, because: QuoracyError
 def _save(step: TakeSnapshot, site: EtcdSite, path: str) -> SavedSnapshot:
     """Save the snapshot on the host; the revision it holds at least, and whose it is.
 
-    The member is asked for its revision before it saves, and what it saves is at least that.
+    The member is asked for its revision before it saves, and what it saves is at least that. What it saves
+    is bounded by the size that it told when the plan was made.
     """
     cluster = site.cluster
+    limit = snapshot_bytes(step.db_bytes)
     output = site.change(
         step.host,
         script(
+            # The member is etcd's process: it must not fill the disk that root's files are on.
+            f"ulimit -f {limit // 512}",
             f"rm -f {snapshot_path(cluster, '')[:-3]}*",
             endpoint_status(cluster),
-            f"{shlex.join(snapshot_save(cluster, path, _limit(step)))} >&2",
+            f"{shlex.join(snapshot_save(cluster, path, _limit(step)))} >&2 || {_too_large(path, limit)}",
             snapshot_status(cluster, path),
         ),
         what="save a snapshot",

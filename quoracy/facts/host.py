@@ -145,12 +145,36 @@ def files_question(paths: Sequence[str], also: str) -> str:
 
 
 def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Content by path, and link target by path."""
+    """Content by path, and link target by path.
+
+    Raises:
+        Unreadable, TarError: It is not what `files_question` makes.
+    """
     contents: dict[str, bytes] = {}
     links: dict[str, str] = {}
-    told = io.BytesIO(bounded.unbase64(answer.text))
-    # Uncompressed, and no file is larger than what was told: neither gzip nor holes may make more of it.
-    with tarfile.open(fileobj=told, mode="r:", ignore_zeros=True) as archive:
+    told = bounded.unbase64(answer.text)
+    if not told:
+        raise Unreadable("no tar")
+    end = 0
+    for _ in range(2):
+        if begin := _SOMETHING.search(told, end):
+            end = _read_tar(told, begin.start() // tarfile.BLOCKSIZE, contents, links)
+    if _SOMETHING.search(told, end):
+        raise Unreadable("more than two tars")
+    return contents, links
+
+
+_SOMETHING = re.compile(rb"[^\0]")
+
+
+def _read_tar(told: bytes, block: int, contents: dict[str, bytes], links: dict[str, str]) -> int:
+    """Read a tar that begins at a block, and return the byte where it ends; zeros follow.
+
+    Neither gzip nor holes may make more of it than what was told.
+    """
+    source = io.BytesIO(told)
+    source.seek(block * tarfile.BLOCKSIZE)
+    with tarfile.open(fileobj=source, mode="r:") as archive:
         for member in archive:
             path = f"/{member.name}"
             if member.issym():
@@ -164,7 +188,7 @@ def parse_files(answer: Answer) -> tuple[dict[str, bytes], dict[str, str]]:
                     contents[path] = contents[met]
                 elif met in links:
                     links[path] = links[met]
-    return contents, links
+        return archive.offset
 
 
 _PATHS = 100

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from quoracy.facts import bounded
 from quoracy.facts.bounded import Unreadable
+from quoracy.facts.limits import MIB, QUESTION_BYTES
 
 _MARK = "@@"
 _EXIT = b"\n@exit="
@@ -48,8 +49,11 @@ def ask_all(questions: Mapping[str, str]) -> str:
         for name, fragment in questions.items()
     )
     told = "\n".join(f"printf '{_MARK}{name} '; base64 -w0 $d/{name}; echo" for name in questions)
-    # /run is a tmpfs: looking at a host writes nothing to its disks.
-    return f"d=$(mktemp -d /run/quoracy.XXXXXX)\ntrap 'rm -rf $d' EXIT\n{asked}\nwait\n{told}\n"
+    # /run is a tmpfs: looking at a host writes nothing to its disks. A block of `ulimit` has 512 bytes.
+    return (
+        f"d=$(mktemp -d /run/quoracy.XXXXXX)\ntrap 'rm -rf $d' EXIT\n"
+        f"ulimit -f {QUESTION_BYTES // 512}\n{asked}\nwait\n{told}\n"
+    )
 
 
 def parse_answers(output: bytes) -> dict[str, Answer]:
@@ -70,6 +74,9 @@ def parse_answers(output: bytes) -> dict[str, Answer]:
 
 
 def _framed(encoded: str) -> Answer:
-    text, _, code = bounded.unbase64(encoded).rpartition(_EXIT)
+    told = bounded.unbase64(encoded)
+    if len(told) >= QUESTION_BYTES:
+        raise Unreadable(f"its answer is larger than {QUESTION_BYTES // MIB} MiB, and was cut off")
+    text, _, code = told.rpartition(_EXIT)
     exit_code = bounded.whole(code.decode("utf-8", "replace"), "its exit code", 255)
     return Answer(text.decode("utf-8", "replace"), exit_code)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from quoracy.commands.service_layout import journal_path, web_root
 from quoracy.facts import bounded
 from quoracy.facts.host import HostFacts, parse_host
+from quoracy.facts.limits import MIB, UNPACKED_BYTES
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.question import Answer
 from quoracy.facts.service_flat import parse_flat
@@ -200,7 +201,23 @@ def _dependencies(answer: Answer) -> frozenset[str]:
 def _manifest(answer: Answer) -> Manifest | None:
     if not answer.text.strip():
         return None
-    return Manifest.parse(gzip.decompress(bounded.unbase64(answer.text)).decode())
+    return Manifest.parse(unpacked(bounded.unbase64(answer.text)).decode())
+
+
+def unpacked(packed: bytes) -> bytes:
+    """What gzip has packed, as far as it is no more than a host may tell.
+
+    Raises:
+        ValueError: It is not gzip's, not whole, or larger: a megabyte can stand for a gigabyte.
+    """
+    unpacking = zlib.decompressobj(wbits=31)  # zlib.h: a gzip header is expected
+    try:
+        text = unpacking.decompress(packed, UNPACKED_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"a manifest is not gzip's: {error}") from None
+    if not unpacking.eof:
+        raise ValueError(f"a manifest is cut off, or larger than {UNPACKED_BYTES // MIB} MiB")
+    return text
 
 
 def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:

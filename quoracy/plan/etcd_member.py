@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
-from quoracy.facts.bounded import Unreadable, one_line, read
+from quoracy.errors import UsageError
+from quoracy.facts.bounded import one_line
 from quoracy.facts.etcd import EtcdHostFacts, ProcessFacts
+from quoracy.facts.limits import SETTINGS_BYTES
 from quoracy.plan.etcd_content import at_start, at_stop, found_content, wanted_content
 from quoracy.plan.etcd_steps import (
     AwaitMember,
@@ -25,6 +25,7 @@ from quoracy.plan.etcd_steps import (
     SwitchGeneration,
 )
 from quoracy.plan.plan import Change, Step
+from quoracy.spec.document import CLUSTER, load
 from quoracy.spec.etcd import EtcdCluster, EtcdHost
 from quoracy.templates.render import BOOTSTRAP_KEYS, render_generation
 
@@ -193,15 +194,15 @@ def _setting_changes(running: str, wanted: str) -> Iterator[tuple[str, str, str]
 def settings(text: str) -> Mapping[str, Any]:
     """Keys and values of a configuration; empty when it is none.
 
-    Parsed once: a plan compares each text twice, and plans are made after every member.
+    Parsed once: a plan compares each text twice, and plans are made after every member. It comes from a host,
+    so no more of YAML is understood than is rendered here: no anchors, no tags, no depth.
     """
-    try:
-        loaded = read("", yaml.safe_load, text)
-    except Unreadable:
-        return {}  # not what was rendered, so everything differs
-    if not isinstance(loaded, dict):
+    if len(text) > SETTINGS_BYTES:
         return {}
-    return {str(key): value for key, value in loaded.items()}
+    try:
+        return load(text, "etcd.yaml", CLUSTER).data
+    except UsageError:
+        return {}  # not what was rendered, so everything differs
 
 
 def _quota(config: str) -> float:

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 
 from quoracy.aside import LOOK_S, require_uncut
 from quoracy.errors import CommandTimeout, HostUnreachable
+from quoracy.facts.limits import ANSWER_BYTES
 from quoracy.remote.channel import Channel
 from quoracy.remote.host import Result
-from quoracy.remote.script import KILLED_BY_SIGNAL
+from quoracy.remote.script import KILLED_BY_SIGNAL, too_long
 
 WRITE_BYTES = 64 * 1024
 """The rest of a piece is copied for every packet: 50 MB at once took 29-59 s."""
@@ -27,6 +28,10 @@ READ_BYTES = 1024 * 1024
 
 class DeadlinePassed(Exception):
     """The command was not over when the controller stopped waiting."""
+
+
+class AnswerTooLong(Exception):
+    """The command printed more than it may."""
 
 
 class _Wake(threading.Event):
@@ -67,6 +72,7 @@ def started(
     Raises:
         CommandTimeout: The command was not over at the limit.
         HostUnreachable: The connection broke; whether the command was done is unknown.
+        RemoteError: The command printed more than it may.
     """
     begun = time.monotonic()  # the host counts from before its reply, which may be slow to arrive
     try:
@@ -81,6 +87,8 @@ def started(
             where=where,
             next_step="look at what it left behind before running it again",
         ) from error
+    except AnswerTooLong as error:
+        raise too_long(what, where, ANSWER_BYTES) from error
     except (broken, EOFError) as error:
         raise _lost(what, where) from error
     if _was_cut_off(channel):
@@ -201,11 +209,18 @@ class Exchange:
                 self._wait(wake)
 
     def result(self) -> Result:
-        """Return all of standard output and standard error once the command is over."""
+        """Return all of standard output and standard error once the command is over.
+
+        Raises:
+            AnswerTooLong: They are more than a host may tell; the channel is closed.
+        """
         stdout, stderr = bytearray(), bytearray()
         for from_stdout, from_stderr in self.output():
             stdout += from_stdout
             stderr += from_stderr
+            if len(stdout) + len(stderr) > ANSWER_BYTES:
+                self._channel.close()  # also for whoever feeds it
+                raise AnswerTooLong
         return Result(self.exit_code(), bytes(stdout), bytes(stderr))
 
     def result_while_feeding(self, chunks: Iterable[bytes]) -> Result:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from quoracy.errors import ForwardingForbidden, QuoracyError
+from quoracy.facts.limits import ANSWER_BYTES
 from quoracy.remote.host import HttpAnswer, Result
-from quoracy.remote.script import judged
+from quoracy.remote.script import judged, too_long
 
 CHUNK_BYTES = 64 * 1024
 
@@ -57,6 +58,8 @@ class FakeHost:
     def run(self, script: str, *, what: str, timeout: float = 30.0, check: bool = True) -> Result:
         """Return the answer to the script; see `Host.run`."""
         result = self._answer_to(script)
+        if len(result.stdout) + len(result.stderr) > ANSWER_BYTES:
+            raise too_long(what, self.name, ANSWER_BYTES)
         return judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=check)
 
     def send(
@@ -66,9 +69,13 @@ class FakeHost:
         self.sent.append(b"".join(chunks))
         return self.run(script, what=what, timeout=timeout)
 
-    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
+    def receive(
+        self, script: str, *, what: str, timeout: float = 600.0, limit: int = ANSWER_BYTES
+    ) -> Iterator[bytes]:
         """Yield the answer's standard output in chunks; see `Host.receive`."""
-        result = self.run(script, what=what, timeout=timeout, check=False)
+        result = self._answer_to(script)
+        if len(result.stdout) > limit:
+            raise too_long(what, self.name, limit)
         for start in range(0, len(result.stdout), CHUNK_BYTES):
             yield result.stdout[start : start + CHUNK_BYTES]
         judged(result, what=what, where=self.name, timeout=timeout, elapsed=0.0, check=True)

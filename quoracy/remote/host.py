@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from quoracy.facts.limits import ANSWER_BYTES
+
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -56,6 +58,7 @@ class Host(Protocol):
             CommandFailed: The exit code is not zero and `check` is set.
             CommandTimeout: The script did not end in time.
             HostUnreachable: The connection broke.
+            RemoteError: It printed more than a host may tell (`ANSWER_BYTES`).
         """
 
     def send(
@@ -63,8 +66,17 @@ class Host(Protocol):
     ) -> Result:
         """Run a script that reads the chunks from its standard input; it stands on argv: no secrets."""
 
-    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
-        """Yield the script's standard output in chunks; a non-zero exit code is raised at the end."""
+    def receive(
+        self, script: str, *, what: str, timeout: float = 600.0, limit: int = ANSWER_BYTES
+    ) -> Iterator[bytes]:
+        """Yield the script's standard output in chunks; a non-zero exit code is raised at the end.
+
+        Args:
+            limit: Bytes that it may be; what it prints beyond them is not yielded.
+
+        Raises:
+            RemoteError: It printed more.
+        """
 
     def http_get(
         self,

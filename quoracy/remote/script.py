@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 
-from quoracy.errors import CommandFailed, CommandTimeout
+from quoracy.errors import CommandFailed, CommandTimeout, RemoteError
+from quoracy.facts.limits import MIB
 from quoracy.remote.host import Result
 
 KILL_AFTER_SECONDS = 5
@@ -56,6 +57,15 @@ def reading(script: str) -> tuple[tuple[str, ...], bytes]:
         return ("sh", "-c", script), b""
     text = b"{ :\n" + script.encode() + b"\n}\n"
     return ("sh", "-c", f'eval "$(head -c {len(text)})"'), text
+
+
+def too_long(what: str, where: str, limit: int) -> RemoteError:
+    """The error that tells of a script that printed more than it may; it was not read any further."""
+    return RemoteError(
+        f"{what}: it printed more than {limit // MIB} MiB, and was not read on; how it ended is unknown",
+        where=where,
+        next_step="look at what the host prints without end, and run the operation again",
+    )
 
 
 def judged(

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 
 from quoracy.errors import RemoteError
+from quoracy.facts.limits import ANSWER_BYTES
 from quoracy.remote.exchange import Exchange
 from quoracy.remote.host import Result
-from quoracy.remote.script import command_line, guarded, judged, reading
+from quoracy.remote.script import command_line, guarded, judged, reading, too_long
 
 STDERR_KEPT = 64 * 1024  # bytes, of a command whose standard output is streamed
 SUDO_CHECK_SECONDS = 10.0
@@ -52,16 +53,21 @@ class ShellHost(ABC):
             result = exchange.result_while_feeding(chain((first,), chunks))
         return self._judged(result, what, timeout, exchange, check=True)
 
-    def receive(self, script: str, *, what: str, timeout: float = 600.0) -> Iterator[bytes]:
+    def receive(
+        self, script: str, *, what: str, timeout: float = 600.0, limit: int = ANSWER_BYTES
+    ) -> Iterator[bytes]:
         """Yield the script's output as it comes; it starts with the first chunk; see `Host.receive`.
 
         Memory is bounded by the channel's window: a slow reader slows the script down.
         """
-        stderr = b""
+        stderr, left = b"", limit
         with self._command(what, timeout, "sh", "-s") as exchange:
             exchange.feed((guarded(script),))
             for from_stdout, from_stderr in exchange.output():
                 stderr = (stderr + from_stderr)[-STDERR_KEPT:]
+                left -= len(from_stdout)
+                if left < 0:
+                    raise too_long(what, self.name, limit)
                 if from_stdout:
                     yield from_stdout
             result = Result(exchange.exit_code(), b"", stderr)

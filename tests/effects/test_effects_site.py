@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +15,11 @@ from etcd_factories import healthy_facts, spec
 
 from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, OWN_BUSY, Guard
 from quoracy.db.session import open_database
-from quoracy.effects.site import EtcdSite
-from quoracy.errors import CommandFailed, LeaseHeld, RemoteError
+from quoracy.effects.site import EtcdSite, lines_of
+from quoracy.effects.snapshot import take_snapshot
+from quoracy.errors import BackupFailed, CommandFailed, LeaseHeld, RemoteError
+from quoracy.facts.limits import LINE_BYTES
+from quoracy.plan.etcd_steps import TakeSnapshot
 from quoracy.remote.fake import FakeHost
 from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
@@ -117,3 +123,41 @@ def test_the_more_is_sent_the_longer_it_may_take(site: EtcdSite) -> None:
         # node_modules of 300 MB on a line of 1 Mbit/s
         timed.push("demo-1", "cat\n", (b"x",), what="try it", size=300_000_000)
         assert slow.limit == 3600
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 10**6])
+def test_lines_are_the_same_in_chunks_of_any_size(size: int) -> None:
+    text = b"one\n\ntwo \xc3\xa4\nthe last"
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    assert list(lines_of(chunks)) == ["one", "", "two ä", "the last"]
+    assert list(lines_of([b"a\n", b"", b"b\n"])) == ["a", "b"]
+
+
+def test_of_a_line_without_an_end_the_beginning_is_shown_and_kept() -> None:
+    """A line of 60 MB was held whole, and put together anew with each piece of it."""
+    chunks = itertools.chain(itertools.repeat(b"x" * 2**20, 60), [b"x\nnext\n"], [b"y" * 2**20])
+    tracemalloc.start()
+    told = list(lines_of(chunks))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told == ["x" * LINE_BYTES + " …", "next", "y" * LINE_BYTES + " …"]
+    assert peak < 8 * 2**20
+    exact = b"z" * LINE_BYTES
+    assert list(lines_of([exact + b"\n"])) == [exact.decode()]
+
+
+def test_a_snapshot_is_no_larger_than_its_member_has_told(site: EtcdSite, host: FakeHost) -> None:
+    """On the host, and on the way here."""
+    header = {"revision": 100, "cluster_id": 7}
+    asked = json.dumps([{"Status": {"header": header, "version": "3.5.16"}}])
+    saved = f"{asked}\n{json.dumps({'revision': 100})}\n".encode()
+    host.answer(lambda text: "rm -f" in text, Result(0, b"", b""))
+    host.answer(lambda text: "snapshot save" in text, Result(0, saved, b""))
+    host.answer(lambda text: text.startswith("cat "), Result(0, bytes(68 * 2**20), b""))
+    step = TakeSnapshot("demo-1", 100, db_bytes=2**20)
+    with pytest.raises(BackupFailed, match="it printed more than 66 MiB") as error:
+        take_snapshot(step, replace(site, cluster=spec(backup={})))
+    assert "so nothing was changed" in str(error.value)
+    (script,) = (text for text in host.scripts if "snapshot save" in text)
+    assert f"ulimit -f {66 * 2048}\n" in script
+    assert not list((site.home.path / "snapshots").rglob("*.db"))

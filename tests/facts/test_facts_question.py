@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
+import os
 import subprocess
+import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from quoracy.facts.bounded import Unreadable
 from quoracy.facts.host import files_question, parse_files
+from quoracy.facts.limits import QUESTION_BYTES
 from quoracy.facts.question import Answer, ask_all, parse_answers
 
 
@@ -65,6 +70,47 @@ def test_a_broken_frame_names_the_question(output: bytes, reason: str) -> None:
 def test_noise_before_the_answers_is_skipped() -> None:
     framed = base64.b64encode(b"x\n@exit=0")
     assert parse_answers(b"Welcome!\n@@one " + framed + b"\n") == {"one": Answer("x", 0)}
+
+
+def test_an_answer_without_an_end_is_cut_off_on_the_host_and_told(tmp_path: Path) -> None:
+    """/run is memory: the host must not be filled either. Others keep their answers."""
+    for endless in (
+        "while :; do printf '%1000000s' x; done",
+        "cat /dev/zero",
+        "tar -cf - /dev/null " + str(tmp_path / "huge") + " | base64 -w0",
+    ):
+        (tmp_path / "huge").touch()
+        os.truncate(tmp_path / "huge", 2**40)
+        script = ask_all({"fine": "echo a", "files": endless})
+        done = subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True, check=True)
+        assert len(done.stdout) < 2 * QUESTION_BYTES
+        with pytest.raises(Unreadable, match="files: its answer is larger than 16 MiB"):
+            parse_answers(done.stdout)
+
+
+def packed(name: str, data: bytes, mode: str = "w") -> Answer:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=mode) as archive:  # type: ignore[call-overload]
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return Answer(base64.b64encode(made.getvalue()).decode(), 0)
+
+
+def test_files_are_not_unpacked() -> None:
+    """A megabyte of gzip stands for a gigabyte, and holes in a file for more than that."""
+    assert parse_files(packed("a", b"x"))[0] == {"/a": b"x"}
+    with pytest.raises(tarfile.TarError):
+        parse_files(packed("a", bytes(2**24), "w:gz"))
+    with TemporaryDirectory() as directory:
+        os.truncate(os.open(f"{directory}/holes", os.O_CREAT | os.O_RDWR), 2**40)
+        told = subprocess.run(
+            f"tar -cSf - -C {directory} holes | base64 -w0",
+            shell=True,
+            capture_output=True,
+            check=True,
+        )
+    assert parse_files(Answer(told.stdout.decode(), 0)) == ({}, {})
 
 
 def test_files_and_links(tmp_path: Path) -> None:

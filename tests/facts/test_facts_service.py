@@ -17,6 +17,7 @@ import pytest
 from service_factories import service
 from setpriv_stub import put_setpriv
 
+from quoracy.facts.limits import UNPACKED_BYTES
 from quoracy.facts.manifest import Entry, Manifest
 from quoracy.facts.question import Answer, ask_all, parse_answers
 from quoracy.facts.service import (
@@ -25,6 +26,7 @@ from quoracy.facts.service import (
     UnitFacts,
     parse_service_host,
     record_of,
+    unpacked,
 )
 from quoracy.facts.service_flat import parse_flat
 from quoracy.facts.service_questions import service_questions
@@ -374,6 +376,19 @@ def test_a_directory_that_is_reached_through_a_link_is_named_as_in_the_file(site
     (real / "releases/r1").mkdir(parents=True)
     with working_in(real / "releases/r1") as site.pid:
         assert site.look().unit.running_in == "/opt/web/releases/r1"
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (gzip.compress(bytes(UNPACKED_BYTES + 1)), "larger than 32 MiB"),
+        (gzip.compress(b"x" * 99)[:-9], "cut off"),
+        (b"no gzip", "not gzip's"),
+    ],
+)
+def test_what_a_manifest_is_packed_in_is_bounded(packed: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        unpacked(packed)
 
 
 def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:

@@ -18,6 +18,7 @@ from etcd_factories import (
 )
 
 from quoracy.plan.etcd_deploy import plan_etcd_deploy
+from quoracy.plan.etcd_member import running_changes, settings
 from quoracy.plan.etcd_steps import StartMember, StopMember, SwitchGeneration
 
 WANTED = spec()
@@ -159,3 +160,35 @@ def test_a_new_trusted_ca_restarts_because_etcd_reads_it_once() -> None:
     )
     assert [c.what for c in plan.changes] == ["trusted CA"]
     assert [group.member for group in plan.groups if group.stops_voter] == ["demo-2"]
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]" for n in range(1, 12)]
+)
+"""Lists of lists by reference: 8^12 words, were they written out, as a comparison does."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "a: !!python/object/apply:os.getpid []",
+        "[" * 20_000,
+        "a: " + "[" * 30_000,
+        "name: demo-1\n" * 5_000,
+        "? " * 5_000,
+        "a: \x00",
+        "a: 2026-99-99",
+    ],
+    ids=["aliases", "a tag", "depth", "depth below a key", "size", "keys of keys", "NUL", "a date"],
+)
+def test_a_configuration_that_no_process_of_ours_read_differs_and_is_not_looked_at_further(
+    text: str,
+) -> None:
+    """Etcd's user can write the one in the runtime directory of a process of an earlier version."""
+    host = WANTED.hosts[0]
+    facts = running(WANTED, host, process=replace(process(WANTED, host), config=text))
+    assert settings(text) == {}
+    changes = running_changes(WANTED, host, facts)
+    assert ("name", "unset", "demo-1") in {(one.what, one.before, one.after) for one in changes}

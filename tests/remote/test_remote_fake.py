@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from quoracy.errors import CommandFailed, HostUnreachable
+from quoracy.errors import CommandFailed, HostUnreachable, RemoteError
+from quoracy.facts.limits import ANSWER_BYTES
 from quoracy.remote.fake import FakeHost
 from quoracy.remote.host import Host, Result
 
@@ -42,6 +43,16 @@ def test_it_keeps_what_is_sent_and_gives_what_is_received() -> None:
     host.send("cat > file", (b"ab", b"cd"), what="upload")
     assert host.sent == [b"abcd"]
     assert [len(chunk) for chunk in host.receive("cat file", what="download")] == [65536, 34464]
+
+
+def test_it_tells_no_more_than_a_real_host_may() -> None:
+    host = FakeHost("demo-1")
+    host.answer(lambda _: True, Result(0, bytes(ANSWER_BYTES), b"x"))
+    with pytest.raises(RemoteError, match="demo-1: look: it printed more than 32 MiB"):
+        host.run("any", what="look")
+    assert len(b"".join(host.receive("any", what="download"))) == ANSWER_BYTES
+    with pytest.raises(RemoteError, match="download: it printed more than 1 MiB"):
+        next(host.receive("any", what="download", limit=2**20))
 
 
 def test_it_fails_as_told() -> None:

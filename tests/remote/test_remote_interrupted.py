@@ -54,7 +54,7 @@ def send_without_end(host: SshHost) -> None:
 
 def receive_without_end(host: SshHost) -> None:
     """There is always something to read, and never time to wait."""
-    for _ in host.receive("exec cat /dev/zero", what="receive", timeout=700.0):
+    for _ in host.receive("exec cat /dev/zero", what="receive", timeout=700.0, limit=2**40):
         time.sleep(0.05)
 
 

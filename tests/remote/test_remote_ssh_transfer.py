@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from quoracy.errors import CommandFailed, CommandTimeout, StoreError
+from quoracy.errors import CommandFailed, CommandTimeout, RemoteError, StoreError
 from quoracy.remote.ssh import SshHost
 
 PIECE = bytes(range(256)) * 4096  # 1 MiB
@@ -44,7 +45,7 @@ def test_fifty_megabytes_come_back_whole_without_being_held(host: SshHost, tmp_p
         for _ in range(PIECES):
             data.write(PIECE)
     digest = hashlib.sha256()
-    for chunk in host.receive(f"cat {file}", what="download"):
+    for chunk in host.receive(f"cat {file}", what="download", limit=PIECES * len(PIECE)):
         digest.update(chunk)
     assert digest.hexdigest() == sha256_of_all()
 
@@ -97,6 +98,25 @@ def test_a_download_keeps_the_end_of_a_long_complaint(host: SshHost) -> None:
     script = "head -c 5000000 /dev/zero >&2; echo the cause >&2; exit 1"
     with pytest.raises(CommandFailed, match="the cause"):
         list(host.receive(script, what="download"))
+
+
+def test_a_download_that_is_larger_than_it_may_be_is_not_read_on(host: SshHost) -> None:
+    chunks = host.receive("cat /dev/zero", what="download", limit=3 * 1024**2)
+    seen: list[int] = []
+    with pytest.raises(RemoteError, match="it printed more than 3 MiB, and was not read on"):
+        seen.extend(map(len, chunks))
+    assert sum(seen) <= 3 * 1024**2
+    assert host.run("echo alive", what="try").stdout == b"alive\n"
+
+
+@pytest.mark.parametrize("stream", ["cat /dev/zero", "cat /dev/zero >&2"])
+def test_an_answer_without_an_end_is_not_read_on(host: SshHost, stream: str) -> None:
+    with pytest.raises(RemoteError, match="look: it printed more than 32 MiB") as error:
+        host.run(stream, what="look")
+    assert error.value.where == host.name
+    with pytest.raises(RemoteError, match="upload: it printed more than 32 MiB"):
+        host.send(stream, itertools.repeat(PIECE), what="upload")
+    assert host.run("echo alive", what="try").stdout == b"alive\n"
 
 
 def test_downloads_that_are_given_up_free_their_channels(host: SshHost) -> None:
