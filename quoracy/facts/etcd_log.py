@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 
+from quoracy.facts.bounded import one_line
+
 LAST_LINES = 8
 MAX_CHARS = 600
 _REFUSAL = "quoracy: refusing to start "
@@ -24,12 +26,12 @@ def cause_of_end(log: str) -> str:
     causes = [cause for line in log.splitlines() if (cause := _cause(line.strip()))]
     # The text of a panic repeats the line of JSON before it, which says more.
     said = [cause for cause in causes if not cause.startswith("panic: ")] or causes
-    return said[-1][:MAX_CHARS] if said else ""
+    return one_line(said[-1], MAX_CHARS) if said else ""
 
 
 def last_lines(log: str) -> str:
     """The last lines of a log, for where no cause is known."""
-    return "\n".join(line[:MAX_CHARS] for line in log.strip().splitlines()[-LAST_LINES:])
+    return "\n".join(one_line(line, MAX_CHARS) for line in log.strip().split("\n")[-LAST_LINES:])
 
 
 def _cause(line: str) -> str:

@@ -61,3 +61,9 @@ def test_lines_that_say_nothing_are_no_cause(line: str) -> None:
 
 def test_a_cause_is_bounded() -> None:
     assert len(cause_of_end("panic: " + "x" * 100_000)) == MAX_CHARS
+
+
+def test_what_a_log_says_is_fit_for_a_terminal() -> None:
+    log = '{"level":"fatal","msg":"\\u001b]0;x\\u0007 no\\nspace"}\n\x1b[31mbye\u2028'
+    assert cause_of_end(log) == "?]0;x? no space"
+    assert last_lines(log).splitlines()[-1] == "?[31mbye"

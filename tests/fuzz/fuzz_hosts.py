@@ -15,7 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from fuzz.looks import Etcd, Seen, Services
+from fuzz.etcd_looks import Etcd, log
+from fuzz.looks import Seen
+from fuzz.service_looks import Services
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def fuzz(answers: int, seed: int, place: Path, seen: Seen, *, batch: int = BATCH
     """Try so many answers; the first that breaks something is raised, made as small as possible."""
     etcd, services = Etcd(), Services(place)
     looks = (
-        *(etcd.look,) * 4, etcd.poll, etcd.snapshot,
+        *(etcd.look,) * 4, etcd.poll, etcd.snapshot, log,
         *(services.look,) * 4, services.gate, services.release,
     )  # fmt: skip
     try:
