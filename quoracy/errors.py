@@ -26,6 +26,7 @@
 
 from __future__ import annotations
 
+from quoracy.plain import plain
 from quoracy.redact import redact
 
 
@@ -41,15 +42,14 @@ class QuoracyError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.next_step = next_step
+        # A message may repeat what a host, an app or a file has said.
+        self.what, self.where, self.next_step = plain(what), plain(where), plain(next_step)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  Next: {self.next_step}" if self.next_step else ""
-        notes = "".join(f"\n  Also: {note}" for note in getattr(self, "__notes__", ()))
+        notes = "".join(f"\n  Also: {plain(note)}" for note in getattr(self, "__notes__", ()))
         return f"{place}{self.what}{notes}{advice}"
 
 
@@ -100,7 +100,7 @@ class CommandFailed(RemoteError):
 
     def __init__(self, what: str, *, where: str, exit_code_remote: int, stderr: str) -> None:
         # While it is whole: a message is put together and cut, and half a key is not known as one.
-        tail = redact(stderr.strip())[-2000:]
+        tail = redact(plain(stderr).strip())[-2000:]
         said = f": {tail}" if tail else ""
         super().__init__(f"{what} failed with exit code {exit_code_remote}{said}", where=where)
         self.exit_code_remote = exit_code_remote

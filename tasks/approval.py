@@ -18,8 +18,10 @@ from pydantic import Field
 
 from quoracy.errors import NotApproved
 from quoracy.operate.approval import Approval
+from quoracy.plain import one_line
+from quoracy.plan.markdown import inline
 from quoracy.redact import redact
-from tasks.run import for_the_record
+from tasks.run import MAX_NAME, for_the_record
 
 WAIT = timedelta(hours=1)
 POLL_S = 2
@@ -56,7 +58,7 @@ def approve_in_ui(approval: Approval, *, wait: timedelta = WAIT) -> None:
     if answer is None:
         why = f"nobody answered within {wait}" if state.is_paused() else f"the run is {state.name}"
         raise _not_approved(approval, why)
-    by = answer.approver.strip() or "someone who gave no name"
+    by = one_line(answer.approver)[:MAX_NAME] or "someone who gave no name"
     if not answer.approve:
         raise _not_approved(approval, f"declined by {by}")
     get_run_logger().info("approved by %s; next: %s", by, ", ".join(approval.left))
@@ -64,8 +66,8 @@ def approve_in_ui(approval: Approval, *, wait: timedelta = WAIT) -> None:
 
 def _question(approval: Approval) -> str:
     return (
-        f"**{approval.title}**\n\n{approval.done} is done:\n\n{approval.figures}\n\n"
-        f"Left: {', '.join(approval.left)}. To go on, set *Approve* and submit; "
+        f"**{inline(approval.title)}**\n\n{inline(approval.done)} is done:\n\n{approval.figures}\n\n"
+        f"Left: {inline(', '.join(approval.left))}. To go on, set *Approve* and submit; "
         "submitting without it stops the operation here, and nothing is half done."
     )
 

@@ -26,7 +26,8 @@ from quoracy.errors import QuoracyError, Stopped
 from quoracy.login import NOTED
 from quoracy.operate.run import ENDINGS, Asked, Report
 from quoracy.operate.terminal import user_at_hand
-from quoracy.plan.markdown import plan_markdown
+from quoracy.plain import one_line
+from quoracy.plan.markdown import fenced, inline, plan_markdown
 from quoracy.plan.plan import Group, Plan
 from quoracy.redact import mask_secrets, redact, remembering
 from quoracy.secrets import DEFAULT, Resolver
@@ -162,7 +163,7 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
     except QuoracyError as error:
         name, said = type(error).__name__, str(error)
         # The description stands above the text: the first line of what may be a whole log.
-        publish("result", subject, f"# {name}\n\n{said}\n", error.what.partition("\n")[0])
+        publish("result", subject, f"# {name}\n\n{fenced(said)}\n", error.what.partition("\n")[0])
         return _failed(error)
     except Exception as error:  # noqa: BLE001  Prefect would show it as it is, secrets included
         return _defect(error)
@@ -172,8 +173,10 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
 def _told(subject: str, report: Report) -> State[Any]:
     """The end of an operation that did not fail, with what went wrong beside it."""
     ending = ENDINGS.get(report.outcome, report.outcome)
-    notes = "".join(f"\n> {note}\n" for note in report.notes)
-    told = f"# {ending}\n\n{report.plan.title}\n\nOperation `{report.operation_id}`\n{notes}"
+    notes = "".join(f"\n> {inline(note)}\n" for note in report.notes)
+    told = (
+        f"# {ending}\n\n{inline(report.plan.title)}\n\nOperation `{report.operation_id}`\n{notes}"
+    )
     publish("result", subject, told, ending)
     message = "\n  Also: ".join((report.plan.title, *report.notes))
     return Completed(name=ending, message=redact(message), data=None)
@@ -196,7 +199,7 @@ def _noted() -> str:
     noted = context.flow_run.created_by if context and context.flow_run else None
     if noted is None or not noted.display_value:
         return "prefect"
-    name = noted.display_value[:MAX_NAME]
+    name = one_line(noted.display_value)[:MAX_NAME]
     return name if noted.type == NOTED else f"{noted.type or 'prefect'}: {name}".lower()
 
 
@@ -230,7 +233,7 @@ def publish(kind: str, subject: str, markdown: str, description: str) -> None:
     # What was given as a name may be anything; keys are a-z, 0-9 and dashes.
     key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{subject}".lower()).strip("-")
     with for_the_record(key):
-        create_markdown_artifact(redact(markdown), key=key, description=redact(description))
+        create_markdown_artifact(redact(markdown), key=key, description=inline(redact(description)))
 
 
 def _tag(*ours: str) -> None:

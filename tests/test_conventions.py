@@ -85,7 +85,12 @@ def test_pure_folders_read_no_clock_and_no_randomness(folder: str) -> None:
 
 
 def test_pure_folders_import_only_pure_parts_of_the_library() -> None:
-    allowed = {*(f"quoracy.{folder}" for folder in PURE), "quoracy.errors", "quoracy.pki.inspect"}
+    allowed = {
+        *(f"quoracy.{folder}" for folder in PURE),
+        "quoracy.errors",
+        "quoracy.plain",
+        "quoracy.pki.inspect",
+    }
     for path in sources(*(f"quoracy/{folder}" for folder in PURE)):
         for name in imported(path):
             if name.startswith("quoracy."):
@@ -213,6 +218,22 @@ def test_no_test_patches_our_own_code() -> None:
     for path in sources("tests"):
         for name in imported(path):
             assert not name.startswith("unittest.mock"), named(path)
+
+
+def test_commands_print_what_they_are_given_as_it_is() -> None:
+    """No markup and no control sequence in a text counts: all goes through quoracy/cli/screen.py."""
+    for path in sources("quoracy/cli"):
+        if path.name == "screen.py":
+            continue
+        assert "rich.console.Console" not in imported(path), named(path)
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute):
+                used = f"{getattr(node.value, 'id', '')}.{node.attr}"
+                assert used not in ("typer.echo", "click.echo", "Text.from_markup"), (
+                    f"{named(path)}:{node.lineno} uses {used}"
+                )
+            if isinstance(node, ast.keyword) and node.arg == "markup":
+                assert getattr(node.value, "value", None) is False, f"{named(path)}: markup"
 
 
 def test_no_bare_catch_all() -> None:

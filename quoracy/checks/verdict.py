@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from quoracy.errors import Refused
+from quoracy.plain import plain
 
 
 class Status(StrEnum):
@@ -38,6 +39,11 @@ class Verdict:
     message: str
     where: str = ""
     next_step: str = ""
+
+    def __post_init__(self) -> None:
+        # The evidence may be what a host has said.
+        for name in ("message", "where", "next_step"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
     @property
     def stops(self) -> bool:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson
+from quoracy.cli.screen import Console, say
 from quoracy.cli.show import show_json, show_verdicts
 
 cluster_app = typer.Typer(no_args_is_help=True)
@@ -41,8 +41,8 @@ def apply(
     if as_json:
         show_json({"name": cluster.name, "applied": applied})
         return
-    typer.echo(f"{cluster.name}: {applied}")
-    typer.echo(f"  next: quoracy plan etcd-deploy {cluster.name}")
+    say(f"{cluster.name}: {applied}")
+    say(f"  next: quoracy plan etcd-deploy {cluster.name}")
 
 
 @cluster_app.command("list")
@@ -61,7 +61,7 @@ def list_(as_json: AsJson = False) -> None:
         )
         return
     if not clusters:
-        typer.echo("There is no cluster; record one with `quoracy cluster apply -f cluster.yaml`.")
+        say("There is no cluster; record one with `quoracy cluster apply -f cluster.yaml`.")
         return
     table = Table(
         *(Column(name, no_wrap=True) for name in ("name", "kind", "version", "cluster ID")),
@@ -98,7 +98,7 @@ def forget(
         typer.confirm(f"Forget {name}? Its hosts go on running.", abort=True)
     with home_database() as db:
         forget_cluster(db, name, now=datetime.now(UTC))
-    typer.echo(f"{name}: forgotten")
+    say(f"{name}: forgotten")
 
 
 @cluster_app.command()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from quoracy.cli.options import AsJson
+from quoracy.cli.screen import Console
 from quoracy.errors import QuoracyError
 from quoracy.home import Home
 

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from quoracy.cli.screen import Console
 from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import latest_operation, steps_of
 from quoracy.db.session import Database

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.cli.options import AsJson, known_clusters
+from quoracy.cli.screen import Console
 from quoracy.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quoracy.cli.screen import Console, say
 from quoracy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def trust_hosts(
     declined = False
     for address in addresses:
         key = fetch_host_key(address, port)
-        typer.echo(f"{address} port {port} has the key {key.type} {key.fingerprint}")
+        say(f"{address} port {port} has the key {key.type} {key.fingerprint}")
         if yes or _is_already_trusted(file, address, port, key) or typer.confirm("Trust it?"):
             added = _trust(file, address, port, key)
-            typer.echo(f"  trusted in {file}" if added else f"  was trusted already in {file}")
+            say(f"  trusted in {file}" if added else f"  was trusted already in {file}")
         else:
             declined = True
-            typer.echo("  not trusted")
+            say("  not trusted")
     if declined:
         raise typer.Exit(1)
 
@@ -74,9 +75,9 @@ def list_hosts(
         for one in trusted_keys(file)
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     elif not rows:
-        typer.echo(f"No host is trusted in {file}; trust one with: quoracy host trust ADDRESS")
+        say(f"No host is trusted in {file}; trust one with: quoracy host trust ADDRESS")
     else:
         _print_table(rows)
 
@@ -112,7 +113,6 @@ def _is_already_trusted(known_hosts: Path, address: str, port: int, key: HostKey
 
 
 def _print_table(rows: list[dict[str, str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("Host", "Type", "Fingerprint")

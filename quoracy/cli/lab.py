@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from quoracy.cli.screen import Console, say
 from quoracy.errors import UsageError
 from quoracy.lab import lifecycle, records
 from quoracy.lab.lab import Lab
@@ -43,14 +43,14 @@ def up(
     """Start a lab, or what is off of it; the first one on a machine takes a minute more."""
     lab = Lab.up(name, hosts, directory)
     if as_json:
-        typer.echo(json.dumps(_described(lab.record)))
+        say(json.dumps(_described(lab.record)))
         return
     _show([lab.record])
-    typer.echo("Next:")
-    typer.echo(f"  quoracy cluster apply -f {lab.cluster_yaml}")
-    typer.echo(f"  quoracy etcd-deploy {name}")
-    typer.echo(f"  quoracy lab ssh {lab.hosts[0].name}")
-    typer.echo(f"  quoracy lab down {name}")
+    say("Next:")
+    say(f"  quoracy cluster apply -f {lab.cluster_yaml}")
+    say(f"  quoracy etcd-deploy {name}")
+    say(f"  quoracy lab ssh {lab.hosts[0].name}")
+    say(f"  quoracy lab down {name}")
 
 
 @lab_app.command()
@@ -64,7 +64,7 @@ def down(
     names = [record.name for record in records.read_all()] if name is None else [name]
     for each in names:
         removed = lifecycle.down(each)
-        typer.echo(f"lab {each}: {'removed' if removed else 'there was none'}")
+        say(f"lab {each}: {'removed' if removed else 'there was none'}")
 
 
 @lab_app.command("list")
@@ -72,11 +72,11 @@ def list_labs(as_json: AsJson = False) -> None:
     """Show the labs of this machine and the present state of their hosts."""
     found = records.read_all()
     if as_json:
-        typer.echo(json.dumps([_described(record) for record in found]))
+        say(json.dumps([_described(record) for record in found]))
     elif found:
         _show(found)
     else:
-        typer.echo("There is no lab. Start one: quoracy lab up")
+        say("There is no lab. Start one: quoracy lab up")
 
 
 @lab_app.command(context_settings={"ignore_unknown_options": True})
@@ -98,10 +98,10 @@ def check(hosts: Annotated[int, typer.Option(help="Number of hosts.")] = 3) -> N
     """Say what this machine lacks for a lab; exit code 1 when it lacks anything."""
     lacks = missing(hosts)
     for each in lacks:
-        typer.echo(f"missing: {each}")
+        say(f"missing: {each}")
     if lacks:
         raise typer.Exit(1)
-    typer.echo(f"This machine can run {hosts} practice hosts.")
+    say(f"This machine can run {hosts} practice hosts.")
 
 
 @fault_app.command("power-off")

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from quoracy.cli.database import home_database
 from quoracy.cli.options import AsJson, ClusterName, known_clusters
+from quoracy.cli.screen import Console, say
 from quoracy.cli.show import show_json
 from quoracy.db.holder import asking_user, this_process
 from quoracy.db.lease import EXPIRES_AFTER, LeaseState, break_lease, lease_state, list_leases
@@ -58,7 +58,7 @@ def show(
         show_json([_as_dict(look) for look in looks])
         return
     if not looks:
-        typer.echo("There is no cluster; record one with `quoracy cluster apply -f cluster.yaml`.")
+        say("There is no cluster; record one with `quoracy cluster apply -f cluster.yaml`.")
     for look in looks:
         _show(look, Console())
 
@@ -230,7 +230,7 @@ def _confirm(look: Look, lease: Lease) -> None:
             next_step=f"run it again with --yes; or leave it: {_BY_ITSELF}",
         )
     _show(look, Console())
-    typer.echo(f"It need not be broken: {_BY_ITSELF}.")
+    say(f"It need not be broken: {_BY_ITSELF}.")
     typer.confirm(f"Free the lease of {lease.holder}?", abort=True)
 
 
@@ -238,7 +238,7 @@ def _tell(look: Look, said: str, *, as_json: bool) -> None:
     if as_json:
         show_json(_as_dict(look))
     else:
-        typer.echo(f"{look.cluster}: {said}")
+        say(f"{look.cluster}: {said}")
 
 
 def _machine(lease: Lease) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
 from quoracy.cli.options import (
     AllowBadVersion,
@@ -14,6 +13,7 @@ from quoracy.cli.options import (
     ClusterName,
     Version,
 )
+from quoracy.cli.screen import Console, say
 from quoracy.cli.show import show_json, show_plan
 from quoracy.plan.etcd_deploy import Action
 
@@ -53,7 +53,7 @@ def plan_etcd_deploy(
     else:
         show_plan(plan, Console())
         if plan.groups:
-            typer.echo(f"plan ID {plan.digest}")
+            say(f"plan ID {plan.digest}")
     if plan.refused:
         raise typer.Exit(REFUSED)
     if plan.groups:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import typer
-
 from quoracy.cli.options import AsJson
+from quoracy.cli.screen import say
 
 
 def reconcile(as_json: AsJson = False) -> None:
@@ -31,6 +30,6 @@ def reconcile(as_json: AsJson = False) -> None:
         return
     for one in settled:
         freed = ", its lease is freed" if one.lease_freed else ""
-        typer.echo(f"{one.cluster}: {one.title}: ended as failed{freed}\n  {one.said}")
+        say(f"{one.cluster}: {one.title}: ended as failed{freed}\n  {one.said}")
     if not settled:
-        typer.echo("Nothing was left behind.")
+        say("Nothing was left behind.")

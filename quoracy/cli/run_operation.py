@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.text import Text
 
+from quoracy.cli.screen import Console
 from quoracy.errors import NotApproved, QuoracyError, UsageError
 
 if TYPE_CHECKING:
@@ -164,8 +164,12 @@ def _at_the_keyboard(way: Way, console: Console, show_output: Callable[[str], No
 
 
 def _ask(approval: Approval, console: Console) -> None:
+    from quoracy.plan.markdown import inline
+
     left = ", ".join(approval.left)
-    console.print(Markdown(f"{approval.done} is done:\n\n{approval.figures}"))
+    console.print(
+        Markdown(f"{inline(approval.done)} is done:\n\n{approval.figures}", hyperlinks=False)
+    )
     try:
         approved = typer.confirm(f"Go on with {left}?", err=True)
     except typer.Abort:  # Ctrl-D or Ctrl-C is a no as well

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from quoracy.cli.options import AsJson, DryRun, Submit, WithoutPrefect
+from quoracy.cli.screen import Console, say
 from quoracy.cli.service_options import (
     All,
     Force,
@@ -202,7 +202,7 @@ def logs(
     many = not host and len(loaded.service.hosts) > 1
     for where, line in service_logs(loaded, load_home(), host, lines):
         # A service may write what would move the cursor or rename the window.
-        typer.echo(printed(f"{where}: {line}" if many else line))
+        say(printed(f"{where}: {line}" if many else line))
 
 
 @service_app.command()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.cli.child import Child, Children
 from quoracy.cli.run_operation import PENDING, Way
+from quoracy.cli.screen import Console
 from quoracy.effects.project import FoundService, find_services, project_root
 from quoracy.errors import UsageError
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from quoracy.cli.screen import Console
 from quoracy.commands.service_layout import web_root
 from quoracy.effects.project import FoundService
 from quoracy.facts.host import HostSilent

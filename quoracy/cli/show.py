@@ -6,11 +6,11 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.checks.verdict import Status, Verdict
+from quoracy.cli.screen import Console
 from quoracy.plan.plan import Plan
 
 STATUS_COLOURS = {

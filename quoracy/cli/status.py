@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.cli.options import AsJson, ClusterName
+from quoracy.cli.screen import Console, say
 from quoracy.db.models import Lease, Operation
 from quoracy.db.session import Database
 
@@ -61,9 +61,9 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
         if deep and not data.stops:
             typer.echo(f"data: {data.message}")
         if lease:
-            typer.echo(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
+            say(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
         for one in interrupted:
-            typer.echo(
+            say(
                 f"interrupted: {one.title} since {one.started_at:%Y-%m-%d %H:%M:%S} UTC "
                 f"by {one.requested_by}; run the same command again"
             )

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from quoracy.checks.verdict import Status
 from quoracy.cli.follow import step_line
+from quoracy.cli.screen import Console
 from quoracy.cli.show import STATUS_COLOURS
 from quoracy.db.audit import Record
 from quoracy.db.models import Snapshot, StepRecord

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quoracy.cli.screen import say
 from quoracy.errors import UsageError
 
 
@@ -40,18 +41,18 @@ def up(
             next_step="run `quoracy up` from a checkout of Quoracy",
         )
     open_database(home.database_url).close()
-    typer.echo("database: ready")
+    say("database: ready")
     server = read_service(home, SERVER)
     if server is None:
-        typer.echo("server: starting (the first start takes up to half a minute)")
+        say("server: starting (the first start takes up to half a minute)")
         server = start_server(home, port, checkout)
     else:
         require_login(server)
-    typer.echo(f"server: {server.url}")
+    say(f"server: {server.url}")
     if read_service(home, RUNNER) is None:
         start_runner(home, server.url, checkout)
-    typer.echo(f"runner: serves {', '.join(sorted(deployments_of(checkout)))}")
-    typer.echo(
+    say(f"runner: serves {', '.join(sorted(deployments_of(checkout)))}")
+    say(
         f"  open {server.url}, or run `quoracy etcd-deploy CLUSTER` or"
         " `quoracy service redeploy NAME`; stop with `quoracy down`\n"
         f"  the page asks for a password once: it is the line in {login_file(home)}"
@@ -68,4 +69,4 @@ def down() -> None:
 
     home = load_home()
     for name in (RUNNER, SERVER):
-        typer.echo(f"{name}: {'stopped' if stop(home, name) else 'was not running'}")
+        say(f"{name}: {'stopped' if stop(home, name) else 'was not running'}")

@@ -1,4 +1,7 @@
-"""The journal: every operation, its plan and what became of each step. No row is ever deleted."""
+"""The journal: every operation, its plan and what became of each step. No row is ever deleted.
+
+What hosts and callers have said is cleaned before it is kept, as no database takes all that a host may say.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from sqlmodel import Session, col, select, update
 from quoracy.db.models import Operation, Outcome, StepRecord
 from quoracy.db.session import Database
 from quoracy.errors import QuoracyError, Refused, UsageError
+from quoracy.plain import plain
 
 StepEnd = Literal["done", "failed", "undone", "undo_failed"]
 
@@ -73,10 +77,10 @@ def start_operation(db: Database, operation: NewOperation, *, now: datetime) -> 
                 id=operation.id,
                 cluster=operation.cluster,
                 kind=operation.kind,
-                title=operation.title,
+                title=plain(operation.title),
                 state="running",
                 holder=operation.holder,
-                requested_by=operation.requested_by,
+                requested_by=plain(operation.requested_by),
                 origin=operation.origin,
                 plan=operation.plan,
                 plan_digest=operation.plan_digest,
@@ -132,7 +136,7 @@ def step_ended(
     """Record what became of a step, or of its undo; also when the operation was ended meanwhile."""
     with db.session() as session:
         step = _step(session, operation_id, seq)
-        step.state, step.ended_at, step.detail = state, now, detail
+        step.state, step.ended_at, step.detail = state, now, plain(detail)
 
 
 def drop_undo(db: Database, operation_id: str, group: str | None) -> None:

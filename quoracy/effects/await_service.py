@@ -36,6 +36,7 @@ from quoracy.facts.service_state import (
     parse_state,
     state_question,
 )
+from quoracy.plain import plain
 from quoracy.redact import redact
 from quoracy.remote.host import MAX_BODY_BYTES, Host
 from quoracy.spec.service import Service, ServiceType
@@ -241,7 +242,7 @@ class _Gate:
             said = self._host.run(script, what="read the log", check=False).stdout
         except SILENCE as error:
             said = error.what.encode()
-        lines = redact(said.decode("utf-8", "replace")).strip().replace("\n", "\n    ")
+        lines = redact(plain(said.decode("utf-8", "replace"))).strip().replace("\n", "\n    ")
         return StepFailed(
             f"{what}\n    {lines}" if lines else what,
             where=self._host.name,

@@ -11,6 +11,7 @@ from quoracy.checks.verdict import require
 from quoracy.effects.site import EtcdSite
 from quoracy.operate.approval import Approval
 from quoracy.plan.etcd_steps import AwaitMember, HaltMember
+from quoracy.plan.markdown import cell
 from quoracy.plan.plan import Group, Plan, Step
 
 if TYPE_CHECKING:
@@ -104,5 +105,5 @@ class EtcdWork:
                 "size of the database": f"{told.db_bytes / 1024**2:.1f} MiB",
                 "alarms": ", ".join(alarm.kind for alarm in facts.alarms) or "none",
             }
-        lines = [f"| {name} | {value} |" for name, value in rows.items()]
+        lines = [f"| {name} | {cell(value)} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])

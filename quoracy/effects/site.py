@@ -22,6 +22,7 @@ from quoracy.errors import CommandFailed, LeaseHeld, RemoteError
 from quoracy.facts.etcd_cluster import EtcdFacts
 from quoracy.facts.limits import LINE_BYTES, SHOWN_BYTES
 from quoracy.home import Home
+from quoracy.plain import plain
 from quoracy.releases.source import UPSTREAM_URL, DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
 from quoracy.remote.host import Host, Result
@@ -102,7 +103,7 @@ class Site:
         body, limit = guarded(self.guard.on(host), script), timeout + LOCK_SECONDS
         try:
             chunks = self.pool[host].receive(body, what=what, limit=SHOWN_BYTES, timeout=limit)
-            yield from lines_of(chunks)
+            yield from map(plain, lines_of(chunks))
         except CommandFailed as error:
             _raise_refusal(self.guard, host, error.exit_code_remote, what)
             raise

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from quoracy.checks.verdict import Verdict
+from quoracy.plain import plain
 
 Undoes = Literal["group", "all", "nothing"]
 BEFORE = "before"
@@ -43,6 +44,11 @@ class Change:
     what: str
     before: str
     after: str
+
+    def __post_init__(self) -> None:
+        # What is found is what a host has said.
+        for name in ("host", "what", "before", "after"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
     def __str__(self) -> str:
         return (

@@ -16,6 +16,6 @@ def releases_markdown(facts: ServiceFacts) -> str:
             mark = {found.current: "**current**", found.previous: "previous"}.get(one.id, "")
             made = f"{datetime.fromtimestamp(one.created_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
             healthy = "yes" if one.proven else "never"
-            cells = (cell(host), f"`{one.id}`", mark, healthy, made, cell(one.note))
+            cells = (cell(host), cell(one.id), mark, healthy, made, cell(one.note))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
