@@ -56,7 +56,7 @@ def record(home: Home, text: str) -> EtcdCluster:
 
 
 def caches() -> Path:
-    """Where Go keeps what it has compiled, for all tests on this machine: the first build is long."""
+    """A home for what builds keep, for all tests on this machine: the first one of Go is long."""
     return Path(tempfile.gettempdir()) / f"quoracy-tests-{os.getuid()}"
 
 

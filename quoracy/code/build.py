@@ -1,8 +1,8 @@
 """Builds on the controller: in a copy of the code, so that neither the code nor a host changes.
 
 A failed build therefore leaves nothing behind; what it made is shipped like code that needs no build.
-A build is code that runs as the controller's user: it gets few of its variables and a home of its own,
-and npm's install scripts only run when `redeploy.install_scripts` allows it; no wall is around it.
+A build is code of others: it runs behind a wall (sandbox.py), gets few of the user's variables and a home of its
+own, and npm's install scripts only run when `redeploy.install_scripts` allows it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from quoracy.code.copy import copy_entries, copy_outputs
 from quoracy.code.install import NO_SCRIPTS, NPM_CI, say_left_out
 from quoracy.code.lockfiles import check_go, node_files, read_package
 from quoracy.code.outputs import binary_name, keep_shipped, outputs
+from quoracy.code.sandbox import sandbox
 from quoracy.code.scan import Scanned
 from quoracy.code.shown import Log, Runner
 from quoracy.code.tools import architecture_of, program, tool_environment
@@ -82,7 +83,7 @@ def build_on_controller(
     workspace: Path,
     *,
     architecture: str,
-    caches: Path,
+    home: Path,
     log: Log,
     timeout: float,
 ) -> Path:
@@ -93,23 +94,24 @@ def build_on_controller(
         scanned: The code; files that have changed since are noticed.
         workspace: An empty directory of the caller's.
         architecture: The host's, as `uname -m` says it.
-        caches: Where Go keeps what it has compiled and downloaded, below `go`.
+        home: Quoracy's own directory, which builds do not see; what is kept for the next one is in it.
         log: Is handed each line of output.
         timeout: Seconds that each command may take.
 
     Raises:
         StepFailed: The build failed, did not end in time, or made nothing.
-        UsageError: A lock file or a program is missing.
+        UsageError: A lock file or a program is missing, or no wall can be made around builds here.
     """
     check_build(service, scanned.source)
     tree = copy_entries(scanned, workspace / "tree")
-    build = _Build(service, tree, architecture, caches, Runner(log, timeout))
-    if service.type in _SCRIPTED:
-        build.scripted()
-    elif service.type is ServiceType.GOLANG:
-        build.golang()
-    else:
-        build.own_command()
+    with sandbox(workspace, home, service.name) as walls:
+        build = _Build(service, walls.place / "tree", architecture, Runner(log, timeout, walls))
+        if service.type in _SCRIPTED:
+            build.scripted()
+        elif service.type is ServiceType.GOLANG:
+            build.golang()
+        else:
+            build.own_command()
     keep_shipped(service, tree)
     return tree
 
@@ -134,7 +136,6 @@ class _Build:
     service: Service
     tree: Path
     architecture: str
-    caches: Path
     runner: Runner
 
     def scripted(self) -> None:
@@ -157,7 +158,6 @@ class _Build:
 
     def golang(self) -> None:
         """One binary for the host that needs no library of it."""
-        cache = self.caches / "go"
         environment = self._environment(
             CGO_ENABLED="0",
             GOOS="linux",
@@ -165,8 +165,6 @@ class _Build:
             # Never another toolchain than this one, and never a change of go.mod or go.sum.
             GOTOOLCHAIN="local",
             GOFLAGS=f"{_go_module_mode(self.tree)} -modcacherw",
-            GOCACHE=str(cache / "build"),
-            GOMODCACHE=str(cache / "mod"),
         )
         if self.service.redeploy.build:
             self._shell(self.service.redeploy.build, environment)
@@ -194,7 +192,8 @@ class _Build:
 
     def _tools(self, **more: str) -> dict[str, str]:
         passed = self.service.redeploy.pass_variables
-        return tool_environment(self.tree.with_name("home"), passed, **more)
+        walls = self.runner.sandbox
+        return tool_environment(walls.place / "home", walls.cache, passed, **more)
 
 
 def _has_script(source: Path) -> bool:

@@ -28,6 +28,7 @@ from quoracy.code.install import (
     npm_flags,
 )
 from quoracy.code.lockfiles import PACKAGE, PROJECT, REQUIREMENTS, UV_LOCK, pinned
+from quoracy.code.sandbox import sandbox
 from quoracy.code.shown import Log, Runner
 from quoracy.code.tools import tool_environment
 from quoracy.durable import locked, sync_directory
@@ -100,7 +101,7 @@ def dependencies(
     service: Service,
     source: Path,
     key: str,
-    store: Path,
+    home: Path,
     *,
     runtime: str,
     architecture: str,
@@ -110,12 +111,13 @@ def dependencies(
     """The directory of dependencies of this key; made when the store has none, by one process.
 
     Args:
-        store: Where they are kept on the controller.
+        home: Quoracy's own directory; they are kept in it.
         timeout: Seconds that an installation may take.
 
     Raises:
         StepFailed: The installer failed or did not end in time.
-        UsageError: A program is missing, or something can only be installed on the host.
+        UsageError: A program is missing, something can only be installed on the host, or no wall can be
+            made around installers here.
         QuoracyError: The lock file is another one than that of the key.
     """
     if dependency_key(service, source, runtime, architecture) != key:
@@ -124,6 +126,7 @@ def dependencies(
             where=str(source),
             next_step="run again",
         )
+    store = home / "dependencies"
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
     final, lock = store / key, store / f"{key}.lock"
     with locked(lock):
@@ -140,6 +143,7 @@ def dependencies(
                     made,
                     runtime=runtime,
                     architecture=architecture,
+                    home=home,
                     log=log,
                     timeout=timeout,
                 )
@@ -158,6 +162,7 @@ def install_on_controller(
     *,
     runtime: str,
     architecture: str,
+    home: Path,
     log: Log,
     timeout: float,
 ) -> None:
@@ -165,30 +170,36 @@ def install_on_controller(
 
     Raises:
         StepFailed: The installer failed or did not end in time.
-        UsageError: A program is missing, or something can only be installed on the host.
+        UsageError: A program is missing, something can only be installed on the host, or no wall can be
+            made around installers here.
     """
     development = builds_on_host(service, source)
     files = pinned(service, source, development=development)
     wanted = service.redeploy
-    with tempfile.TemporaryDirectory(prefix="quoracy-dependencies-") as workspace:
-        work = Path(workspace, "work")
+    with tempfile.TemporaryDirectory(prefix=".", dir=into.parent) as workspace:
+        work, made = Path(workspace, "work"), Path(workspace, "made")
+        made.mkdir()
         for name, content in files.items():
             file = work / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        one = Installation(
-            work,
-            into,
-            architecture,
-            development,
-            scripts=wanted.install_scripts,
-            environment=tool_environment(Path(workspace, "home"), wanted.pass_variables),
-            runner=Runner(log, timeout),
-        )
-        if service.type is ServiceType.NODEJS:
-            install_node_modules(one)
-        else:
-            install_site_packages(one, python_version(runtime))
+        with sandbox(Path(workspace), home, service.name) as walls:
+            own_home = walls.place / "home"
+            one = Installation(
+                walls.place / "work",
+                walls.place / "made",
+                architecture,
+                development,
+                scripts=wanted.install_scripts,
+                environment=tool_environment(own_home, walls.cache, wanted.pass_variables),
+                runner=Runner(log, timeout, walls),
+            )
+            if service.type is ServiceType.NODEJS:
+                install_node_modules(one)
+            else:
+                install_site_packages(one, python_version(runtime))
+        for found in made.iterdir():
+            found.rename(into / found.name)
 
 
 def host_command(service: Service, source: Path) -> tuple[str, dict[str, bytes]]:

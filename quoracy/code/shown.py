@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import IO
 
 from quoracy.aside import LOOK_S, pause, require_uncut
+from quoracy.code.sandbox import Inside, Sandbox
 from quoracy.errors import StepFailed
+from quoracy.plain import plain
 
 Log = Callable[[str], None]
 
 _LINE_CHARS = 2000
 # npm says what is wrong first and then explains itself; compilers end with what is wrong.
 _FIRST_LINES, _LAST_LINES = 10, 20
-# Colours and cursor movements (ECMA-48 control sequences), and every other control character.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,34 @@ class Runner:
     Attributes:
         log: Is handed each line of their output, in the calling thread.
         timeout: Seconds that each of them may take.
+        sandbox: The wall that they run behind.
     """
 
     log: Log
     timeout: float
+    sandbox: Sandbox
 
     def run(self, argv: tuple[str, ...], what: str, cwd: Path, env: Mapping[str, str]) -> None:
-        """Run a program in a process group of its own.
+        """Run a program behind the wall, in a process group of its own.
 
         Whatever of it still runs when it has ended, at the timeout or at an interruption, is killed.
 
         Raises:
             StepFailed: It ended with another exit code than 0, or did not end in time.
         """
-        said = _Said(self.log)
-        with _started(argv, cwd, env) as process:
+        said, deadline = _Said(self.log), time.monotonic() + self.timeout
+        told, tell = os.pipe()
+        command = self.sandbox.command(argv, cwd, env)
+        with self.sandbox.handed_over(), _started(command, tell, env) as process:
+            os.close(tell)
+            inside = Inside(told)
             try:
-                in_time = _relay(process, said, time.monotonic() + self.timeout)
+                in_time = _relay(process, said, deadline)
             finally:
                 # Its process is not reaped yet, so nobody else has its number.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                inside.end()
         said.end()
         if not in_time:
             ended = f"did not end within {self.timeout:g} s and was stopped"
@@ -66,11 +73,14 @@ class Runner:
         raise StepFailed(f"{what} {ended}{said.excerpt()}")
 
 
-def _started(argv: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _started(
+    command: tuple[str, ...], tell: int, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    bubblewrap, *more = command
     return subprocess.Popen(
-        argv,
-        cwd=cwd,
+        (bubblewrap, "--info-fd", str(tell), *more),
         env=dict(env),
+        pass_fds=(tell,),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -146,15 +156,15 @@ class _Said:
         self._open = ""
 
     def _say(self, line: str) -> None:
-        plain = _CONTROL.sub("", line).rstrip()[:_LINE_CHARS]
-        if not plain:
+        shown = plain(line).replace("\n", " ").rstrip()[:_LINE_CHARS]
+        if not shown:
             return
-        self._log(plain)
+        self._log(shown)
         if len(self._first) < _FIRST_LINES:
-            self._first.append(plain)
+            self._first.append(shown)
         else:
             self._left_out += len(self._last) == _LAST_LINES
-            self._last.append(plain)
+            self._last.append(shown)
 
     def excerpt(self) -> str:
         """What it said, for an error."""

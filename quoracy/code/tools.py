@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,12 @@ _PACKAGES = {
     "npm": "install Node.js with npm (Debian: npm)",
     "go": "install Go (Debian: golang-go)",
     "uv": "install uv (pip install uv)",
+    "bwrap": "install bubblewrap (Debian: bubblewrap)",
+    "setpriv": "install util-linux (Debian: util-linux)",
 }
 # fmt: off
 _PASSED = frozenset({
-    "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME",
+    "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME",
     "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
@@ -33,12 +35,11 @@ _PASSED = frozenset({
 })
 # fmt: on
 _PASSED_FROM = ("LC_", "npm_config_", "NPM_CONFIG_", "PIP_", "UV_")
-# What installers read and keep in a home: by the variable that names its place, and where it is without.
+# What installers read in a home: by the variable that names its place, and where it is without.
 _SETTINGS = (
-    ("", "", (".npmrc", ".netrc", ".pip")),
-    ("XDG_CONFIG_HOME", ".config", ("go", "pip", "uv")),
+    ("", "", (".npmrc", ".netrc", ".pip/pip.conf")),
+    ("XDG_CONFIG_HOME", ".config", ("go/env", "pip/pip.conf", "uv/uv.toml")),
 )
-_CACHES = (("", "", (".npm",)), ("XDG_CACHE_HOME", ".cache", ("pip", "uv")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +87,17 @@ def program(name: str) -> str:
     return found
 
 
-def tool_environment(home: Path, passed: Iterable[str] = (), **more: str) -> dict[str, str]:
+def tool_environment(
+    home: Path, cache: Path, passed: Iterable[str] = (), **more: str
+) -> dict[str, str]:
     """What builds and installers get of the controller's environment; their output is read line by line.
 
-    They run code of others: no keys, no SSH agent and no settings of ours are within easy reach. It is no
-    wall, as they run as the same user.
+    They run code of others: no keys, no SSH agent and no settings of ours are in it.
 
     Args:
-        home: A directory for them alone, which is made when it is not there. In it are links to the
-            installers' own settings and caches, those of the user.
+        home: A directory for them alone, which is made when it is not there. In it are copies of the
+            installers' own settings, those of the user.
+        cache: Where they keep what they have fetched and compiled.
         passed: Names of further variables that they may see.
         more: Variables with their values.
     """
@@ -106,39 +109,27 @@ def tool_environment(home: Path, passed: Iterable[str] = (), **more: str) -> dic
     }
     _furnish(home)
     own = {"PATH": _path(), "NO_COLOR": "1", "FORCE_COLOR": "0"}
-    return {"HOME": str(home), **kept, **own, **more}
+    kept = {name: value for name, value in kept.items() if name.lower() != "npm_config_cache"}
+    return {"HOME": str(home), **kept, **own, **_caches(cache), **more}
+
+
+def _caches(cache: Path) -> dict[str, str]:
+    """Go has two: what is compiled, and what is fetched."""
+    places = {"npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "PIP_CACHE_DIR": "pip"}
+    places |= {"GOCACHE": "go/build", "GOMODCACHE": "go/mod"}
+    return {name: str(cache / place) for name, place in places.items()}
 
 
 def _furnish(home: Path) -> None:
-    """Link what npm, uv, pip and Go read and keep in the user's home, so that they find it as always."""
+    """Copy what npm, uv, pip and Go read in the user's home, so that they find it as always."""
     home.mkdir(mode=0o700, exist_ok=True)
-    for place, target in _at_home(_CACHES):
-        # One that is not there yet would be filled in the home that goes away.
-        if not target.exists() and _can_make(target):
-            target.mkdir(parents=True)
-        _link(home / place, target)
-    for place, target in _at_home(_SETTINGS):
-        _link(home / place, target)
-
-
-def _at_home(kinds: Iterable[tuple[str, str, Iterable[str]]]) -> Iterator[tuple[str, Path]]:
-    """Each place, relative to a home, and what is there in the user's."""
-    for variable, directory, names in kinds:
+    for variable, directory, names in _SETTINGS:
         there = Path(os.environ.get(variable) or Path.home() / directory)
         for name in names:
-            yield f"{directory}/{name}".lstrip("/"), there / name
-
-
-def _can_make(target: Path) -> bool:
-    """A service's login may have a home that is not there, or is not its own."""
-    nearest = next(parent for parent in target.parents if parent.exists())
-    return nearest != Path(nearest.anchor) and os.access(nearest, os.W_OK)
-
-
-def _link(place: Path, target: Path) -> None:
-    if target.exists() and not place.is_symlink():
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        place.symlink_to(target)
+            place = home / directory / name
+            if os.access(there / name, os.R_OK) and not place.exists():
+                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shutil.copy(there / name, place)
 
 
 def _path() -> str:

@@ -144,7 +144,7 @@ def open_service_redeploy(wanted: Wanted, home: Home | None = None) -> Iterator[
     mask_environment(service)
     with open_controller(home) as (at_home, db), service_pool(service, at_home) as pool:
         pool.connect_ahead()  # while the code is read
-        with read_code(loaded, no_build=wanted.no_build) as code:
+        with read_code(loaded, at_home.path, no_build=wanted.no_build) as code:
             _record(db, loaded, wanted.project)
             yield ServiceRedeploy(
                 subject=service.subject,

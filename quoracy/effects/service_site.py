@@ -18,6 +18,7 @@ from quoracy.code.build import (
     needs_build,
     unbuilt_tree,
 )
+from quoracy.code.sandbox import require_sandbox
 from quoracy.code.scan import Scanned, scan
 from quoracy.commands.service_layout import DEPENDENCY_LINK
 from quoracy.effects.project import LoadedService
@@ -64,7 +65,7 @@ class Code:
             raise StepFailed(f"nothing was built for {architecture}", where=self.service.name)
         return self.trees[architecture]
 
-    def build(self, architecture: str, *, caches: Path, log: Log) -> str:
+    def build(self, architecture: str, *, home: Path, log: Log) -> str:
         """Build the tree for an architecture, and say how large it is."""
         place = self.workspace / architecture
         place.mkdir()
@@ -73,7 +74,7 @@ class Code:
             self.scanned,
             place,
             architecture=architecture,
-            caches=caches,
+            home=home,
             log=log,
             timeout=float(self.service.redeploy.build_timeout),
         )
@@ -91,11 +92,11 @@ def _shippable(scanned: Scanned) -> Scanned:
 
 
 @contextmanager
-def read_code(loaded: LoadedService, *, no_build: bool) -> Iterator[Code]:
+def read_code(loaded: LoadedService, home: Path, *, no_build: bool) -> Iterator[Code]:
     """Read the code of a service; the trees made of it are gone after the block.
 
     Raises:
-        UsageError: The code cannot be shipped.
+        UsageError: The code cannot be shipped, or would have to be built here without a wall around it.
     """
     service, source = loaded.service, loaded.source
     scanned = without_shared(service, scan(source))
@@ -110,6 +111,8 @@ def read_code(loaded: LoadedService, *, no_build: bool) -> Iterator[Code]:
             else:
                 check_build(service, source)
                 making = "built on the host" if builds_on_host(service, source) else "built"
+                if making == "built":
+                    require_sandbox(home, service.name)
         yield Code(service, source, scanned, making, workspace)
 
 

@@ -57,7 +57,7 @@ def _apply(step: Step, site: ServiceSite) -> str:
     match step:
         case steps.BuildHere():
             code, _ = _wanted(site)
-            return code.build(step.architecture, caches=site.home.path, log=site.log)
+            return code.build(step.architecture, home=site.home.path, log=site.log)
         case steps.InstallDependencies():
             return _install_dependencies(step, site)
         case steps.StageRelease():
@@ -125,7 +125,7 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
         service,
         code.source,
         step.key,
-        site.home.path / "dependencies",
+        site.home.path,
         runtime=found.runtime,
         architecture=found.host.architecture,
         log=site.log,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from quoracy.code.build import (
     unbuilt_tree,
 )
 from quoracy.code.outputs import public_directory
+from quoracy.code.sandbox import sandbox
 from quoracy.code.scan import scan
 from quoracy.code.shown import Runner
 from quoracy.errors import QuoracyError, StepFailed, UsageError
@@ -57,7 +60,7 @@ def build(
         scan(code),
         workspace,
         architecture=architecture,
-        caches=caches(),
+        home=caches(),
         log=log,
         timeout=timeout,
     )
@@ -159,7 +162,7 @@ def test_a_failed_build_shows_its_last_lines(tmp_path: Path) -> None:
 
 
 def test_output_is_shown_while_the_build_runs(tmp_path: Path) -> None:
-    code, seen = plant(tmp_path / "code", app_py=""), tmp_path / "seen"
+    code, seen = plant(tmp_path / "code", app_py=""), tmp_path / "work/tree/seen"
 
     def log(line: str) -> None:
         if line == "ready":
@@ -170,86 +173,103 @@ def test_output_is_shown_while_the_build_runs(tmp_path: Path) -> None:
     assert seen.exists()
 
 
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+def sleeper() -> str:
+    """A command that sleeps, for a time by which it is told from all others; it has a PID of its own there."""
+    return f"sleep 6{secrets.randbelow(10**9):09}"
 
 
-def ended(pid: int) -> bool:
+def runs(sleep: str) -> bool:
+    """Whether it does, anywhere on this machine; a process that has ended has no command line."""
+    wanted = "\0".join((*sleep.split(), "")).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if (process / "cmdline").read_bytes() == wanted:
+                return True
+    return False
+
+
+def ended(sleep: str) -> bool:
+    """Whether it has ended within ten seconds: a killed controller cannot wait for that."""
     for _ in range(500):
-        if not alive(pid):
+        if not runs(sleep):
             return True
         time.sleep(0.02)
     return False
 
 
 def test_a_build_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
-    code = plant(tmp_path / "code", app_py="")
-    pids: list[int] = []
-    hangs = "trap '' TERM; sleep 600 & echo $!; wait; sleep 600"
-    with pytest.raises(StepFailed, match="did not end within 1 s and was stopped"):
+    code, sleep, seen = plant(tmp_path / "code", app_py=""), sleeper(), list[bool]()
+    hangs = f"trap '' TERM; {sleep} & setsid {sleep} & sleep 0.2; echo here; wait; {sleep}"
+    with pytest.raises(StepFailed, match="did not end within 2 s and was stopped"):
         build(
             service("python", build=hangs),
             code,
             tmp_path / "work",
-            timeout=1,
-            log=lambda line: pids.append(int(line)),
+            timeout=2,
+            log=lambda _: seen.append(runs(sleep)),
         )
-    assert ended(pids[0])
+    assert not runs(sleep)
+    assert seen == [True]
 
 
-def test_what_a_build_leaves_in_the_background_is_no_reason_to_wait(tmp_path: Path) -> None:
-    code = plant(tmp_path / "code", app_py="")
-    pids: list[int] = []
-    leaves = "sleep 600 & echo $!"
-    build(
-        service("python", build=leaves),
-        code,
-        tmp_path / "work",
-        log=lambda line: pids.append(int(line)),
-    )
-    assert ended(pids[0])
+def test_what_a_build_leaves_in_the_background_is_ended_and_no_reason_to_wait(
+    tmp_path: Path,
+) -> None:
+    code, sleep, seen = plant(tmp_path / "code", app_py=""), sleeper(), list[bool]()
+    leaves = f"{sleep} & setsid {sleep} & sleep 0.2; echo here"
+    which = service("python", build=leaves)
+    build(which, code, tmp_path / "work", log=lambda _: seen.append(runs(sleep)))
+    assert not runs(sleep)
+    assert seen == [True]
 
 
 INTERRUPTED = """
 import sys
 from pathlib import Path
+from quoracy.code.sandbox import sandbox
 from quoracy.code.shown import Runner
-Runner(lambda line: print(line, flush=True), 600).run(
-    ("sh", "-c", "sleep 600 & echo $!; wait"), "it", Path("/"), {"PATH": "/usr/bin:/bin"})
+place, sleep = Path(sys.argv[1]), sys.argv[2]
+with sandbox(place, place.with_name("home"), "shop") as walls:
+    Runner(lambda line: print(line, flush=True), 600, walls).run(
+        ("sh", "-c", f"{sleep} & sleep 0.2; echo here; wait"), "it", place, {"PATH": "/usr/bin:/bin"})
 """
 
 
-def test_ctrl_c_kills_the_build(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        (sys.executable, "-c", INTERRUPTED), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as run:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_ends_the_controller_ends_the_build(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "place").mkdir()
+    sleep = sleeper()
+    command = (sys.executable, "-c", INTERRUPTED, str(tmp_path / "place"), sleep)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
         assert run.stdout is not None
-        pid = int(run.stdout.readline())
-        run.send_signal(signal.SIGINT)
+        assert run.stdout.readline() == b"here\n"
+        assert runs(sleep)
+        run.send_signal(number)
         assert run.wait() != 0
-    assert ended(pid)
+    assert ended(sleep)
 
 
-def test_a_step_that_is_cut_off_kills_its_build() -> None:
-    pids: list[int] = []
+def test_a_step_that_is_cut_off_kills_its_build(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    sleep = sleeper()
 
     def interrupt(line: str) -> None:
-        pids.append(int(line))
         os.kill(os.getpid(), signal.SIGINT)
 
-    runner = Runner(interrupt, 600)
-    script = ("sh", "-c", "sleep 600 & echo $!; wait")
+    def run() -> None:
+        with sandbox(tmp_path / "place", tmp_path / "home", "shop") as walls:
+            script = ("sh", "-c", f"{sleep} & echo here; wait")
+            Runner(interrupt, 600, walls).run(
+                script, "it", tmp_path / "place", {"PATH": "/usr/bin:/bin"}
+            )
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            aside(lambda: runner.run(script, "it", Path("/"), {"PATH": "/usr/bin:/bin"}))
+            aside(run)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert ended(*pids)
+    assert ended(sleep)
 
 
 def test_output_comes_in_the_calling_thread(tmp_path: Path) -> None:

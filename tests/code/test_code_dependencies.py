@@ -162,6 +162,7 @@ def install(which: Service, code: Path, into: Path, runtime: str, architecture: 
         into,
         runtime=runtime,
         architecture=architecture,
+        home=code.parent / "home",
         log=said.append,
         timeout=240,
     )
@@ -201,16 +202,18 @@ def test_what_npm_says_of_a_wrong_lock_file_is_shown(tmp_path: Path) -> None:
     assert "in sync" in str(failed.value)
 
 
-def test_a_package_that_has_to_be_compiled_is_refused_here(tmp_path: Path) -> None:
+def test_a_package_that_has_to_be_compiled_is_refused_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needs("npm")
-    ran = tmp_path / "ran"
-    script = {"scripts": {"install": f"touch {ran}"}}
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "native"))  # what a variable names is seen
+    script = {"scripts": {"install": "touch $UV_CACHE_DIR-ran"}}
     noted = local_package(tmp_path / "native", "native", native=True, **script)
     code = with_package(node_code(tmp_path / "web"), "native", noted)
     with pytest.raises(StepFailed, match="native has to be compiled for the host") as failed:
         install(NODE, code, tmp_path / "made", NODE_18, "x86_64")
     assert "dependencies_on to host" in failed.value.next_step
-    assert not ran.exists()
+    assert not list((tmp_path / "home/builds").glob("*/*-ran"))
 
 
 @pytest.mark.parametrize(
@@ -271,13 +274,13 @@ def test_uv_lock_is_exported_without_development_dependencies(tmp_path: Path) ->
     assert tree(code) == before
 
 
-def kept(code: Path, store: Path, key: str) -> tuple[Path, list[str]]:
+def kept(code: Path, home: Path, key: str) -> tuple[Path, list[str]]:
     said: list[str] = []
     made = dependencies(
         PYTHON,
         code,
         key,
-        store,
+        home,
         runtime=PYTHON_311,
         architecture="x86_64",
         log=said.append,
@@ -288,28 +291,30 @@ def kept(code: Path, store: Path, key: str) -> tuple[Path, list[str]]:
 
 def test_the_second_host_installs_nothing(tmp_path: Path) -> None:
     needs("uv")
-    code, store = python_code(tmp_path / "api"), tmp_path / "store"
+    code, home = python_code(tmp_path / "api"), tmp_path / "home"
+    store = home / "dependencies"
     key = dependency_key(PYTHON, code, PYTHON_311, "x86_64")
-    made, said = kept(code, store, key)
+    made, said = kept(code, home, key)
     assert made == store / key
     assert said
     # A process that was killed has left its unfinished directory behind.
     (store / f".{key}.killed").mkdir()
-    assert kept(code, store, key) == (made, [])
+    assert kept(code, home, key) == (made, [])
     assert (made / "lib/python3.11/site-packages/h11").is_dir()
 
 
 def test_the_store_keeps_what_was_used_last(tmp_path: Path) -> None:
     needs("uv")
-    code, store = python_code(tmp_path / "api"), tmp_path / "store"
-    store.mkdir()
+    code, home = python_code(tmp_path / "api"), tmp_path / "home"
+    store = home / "dependencies"
+    store.mkdir(parents=True)
     for number in range(KEPT):
         (store / f"{number:016}").mkdir()
         lock = store / f"{number:016}.lock"
         lock.touch()
         os.utime(lock, (1000 + number, 1000 + number))
     key = dependency_key(PYTHON, code, PYTHON_311, "x86_64")
-    kept(code, store, key)
+    kept(code, home, key)
     left = {path.name for path in store.iterdir() if path.is_dir()}
     assert left == {key, *(f"{number:016}" for number in range(1, KEPT))}
 
@@ -317,11 +322,11 @@ def test_the_store_keeps_what_was_used_last(tmp_path: Path) -> None:
 def test_a_failed_installation_leaves_nothing_under_its_key(tmp_path: Path) -> None:
     needs("uv")
     code = python_code(tmp_path / "api", f"h11==0.16.0 --hash=sha256:{'0' * 64}\n")
-    store = tmp_path / "store"
+    home = tmp_path / "home"
     key = dependency_key(PYTHON, code, PYTHON_311, "x86_64")
     with pytest.raises(StepFailed):
-        kept(code, store, key)
-    assert [path.name for path in store.iterdir()] == [f"{key}.lock"]
+        kept(code, home, key)
+    assert [path.name for path in (home / "dependencies").iterdir()] == [f"{key}.lock"]
 
 
 def test_a_lock_file_that_changed_after_the_plan_is_noticed(tmp_path: Path) -> None:
@@ -329,8 +334,8 @@ def test_a_lock_file_that_changed_after_the_plan_is_noticed(tmp_path: Path) -> N
     key = dependency_key(PYTHON, code, PYTHON_311, "x86_64")
     (code / "requirements.txt").write_text("h11==0.14.0\n")
     with pytest.raises(QuoracyError, match="changed after the plan"):
-        kept(code, tmp_path / "store", key)
-    assert not (tmp_path / "store").exists()
+        kept(code, tmp_path / "home", key)
+    assert not (tmp_path / "home").exists()
 
 
 def test_what_a_host_installs_by_itself(tmp_path: Path) -> None:
@@ -370,7 +375,7 @@ def test_an_npm_that_installs_for_the_controller_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stand-in: npm 9 takes `--cpu` and ignores it."""
-    npm = plant_program(tmp_path / "bin/npm", NPM_9)
+    npm = plant_program(tmp_path / "tools/bin/npm", NPM_9)
     monkeypatch.setenv("PATH", f"{npm.parent}:{os.environ['PATH']}")
     code = node_code(tmp_path / "web")
     install(NODE, code, tmp_path / "one", NODE_18, "x86_64")
@@ -379,7 +384,7 @@ def test_an_npm_that_installs_for_the_controller_is_noticed(
 
 
 def plant_program(path: Path, content: str) -> Path:
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_text(content)
     path.chmod(0o755)
     return path

@@ -20,18 +20,22 @@ NODE_18 = "v18.20.4"
 
 
 @pytest.fixture
-def code(tmp_path: Path) -> Path:
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A service with scripts of its own, and a package with an install script."""
     needs("npm")
-    (tmp_path / "ran").mkdir()
-    touch = {"scripts": {"postinstall": f"touch {tmp_path}/ran/package"}}
-    own = {"prepare": f"touch {tmp_path}/ran/own", "build": f"touch {tmp_path}/ran/build"}
+    monkeypatch.setenv(
+        "PIP_FIND_LINKS", str(tmp_path / "scripted")
+    )  # what a variable names is seen
+    # What is kept for the next build is all that they may write to and that stays.
+    touch = {"scripts": {"postinstall": "touch $UV_CACHE_DIR-ran-package"}}
+    own = {"prepare": "touch $UV_CACHE_DIR-ran-own", "build": "touch $UV_CACHE_DIR-ran-build"}
     made = node_code(tmp_path / "web", scripts=own)
     return with_package(made, "scripted", local_package(tmp_path / "scripted", "scripted", **touch))
 
 
 def ran(code: Path) -> set[str]:
-    return {path.name for path in (code.parent / "ran").iterdir()}
+    kept = (code.parent / "home/builds").glob("*/uv-ran-*")
+    return {path.name.removeprefix("uv-ran-") for path in kept}
 
 
 def build(which: Service, code: Path) -> list[str]:
@@ -43,7 +47,7 @@ def build(which: Service, code: Path) -> list[str]:
         scan(code),
         work,
         architecture=platform.machine(),
-        caches=code.parent / "caches",
+        home=code.parent / "home",
         log=said.append,
         timeout=240,
     )
@@ -60,6 +64,7 @@ def install(which: Service, code: Path, architecture: str) -> list[str]:
         made,
         runtime=NODE_18,
         architecture=architecture,
+        home=code.parent / "home",
         log=said.append,
         timeout=240,
     )

@@ -35,7 +35,7 @@ def test_only_what_tools_need_is_passed_on(
 ) -> None:
     for name in (*KEPT, *LEFT_OUT):
         monkeypatch.setenv(name, "value")
-    found = tool_environment(tmp_path / "own", A="b")
+    found = tool_environment(tmp_path / "own", tmp_path / "kept", A="b")
     assert set(KEPT) <= set(found)
     assert not set(LEFT_OUT) & set(found)
     assert (found["A"], found["HOME"]) == ("b", str(tmp_path / "own"))
@@ -45,43 +45,46 @@ def test_what_is_named_comes_along_also_the_home(
     user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
-    found = tool_environment(tmp_path / "own", ("SSH_AUTH_SOCK", "HOME", "NOT_SET"))
+    found = tool_environment(
+        tmp_path / "own", tmp_path / "kept", ("SSH_AUTH_SOCK", "HOME", "NOT_SET")
+    )
     assert (found["SSH_AUTH_SOCK"], found["HOME"]) == ("/agent", str(user))
     assert "NOT_SET" not in found
 
 
-def test_settings_and_caches_of_installers_are_found_and_nothing_else(
-    user: Path, tmp_path: Path
-) -> None:
-    (user / ".npmrc").write_text("registry=https://registry.example/\n")
-    for name in (".ssh", ".aws", ".config/uv", ".config/gcloud"):
-        (user / name).mkdir(parents=True)
+def test_settings_of_installers_are_copied_and_nothing_else(user: Path, tmp_path: Path) -> None:
+    for name in (".npmrc", ".ssh/id", ".aws/credentials", ".config/uv/uv.toml", ".config/gcloud/x"):
+        (user / name).parent.mkdir(parents=True, exist_ok=True)
+        (user / name).write_text(name)
     home = tmp_path / "own"
-    tool_environment(home)
-    found = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_symlink()}
-    # Caches that are not there yet are made where they will be looked for the next time.
-    assert found == {".npmrc", ".config/uv", ".npm", ".cache/uv", ".cache/pip"}
-    (home / ".npm/kept").write_text("x")
-    assert (user / ".npm/kept").read_text() == "x"
-    tool_environment(home)
-    assert (home / ".npmrc").read_text().startswith("registry=")
+    tool_environment(home, tmp_path / "kept")
+    found = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    assert found == {".npmrc", ".config/uv/uv.toml"}
+    assert not [path for path in home.rglob("*") if path.is_symlink()]
+    (home / ".npmrc").write_text("changed by a build")
+    tool_environment(home, tmp_path / "kept")
+    assert (user / ".npmrc").read_text() == ".npmrc"
 
 
-def test_caches_and_settings_may_lie_elsewhere(
+def test_settings_may_lie_elsewhere_and_caches_are_the_builds_own(
     user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("UV_CACHE_DIR", "NPM_CONFIG_CACHE", "PIP_CACHE_DIR", "GOMODCACHE"):
+        monkeypatch.setenv(name, str(user))
     (tmp_path / "config/pip").mkdir(parents=True)
-    found = tool_environment(tmp_path / "own")
-    assert (tmp_path / "own/.cache/uv").resolve() == tmp_path / "cache/uv"
-    assert (tmp_path / "own/.config/pip").resolve() == tmp_path / "config/pip"
-    assert not {"XDG_CACHE_HOME", "XDG_CONFIG_HOME"} & set(found)
+    (tmp_path / "config/pip/pip.conf").write_text("x")
+    found = tool_environment(tmp_path / "own", tmp_path / "kept")
+    assert (tmp_path / "own/.config/pip/pip.conf").read_text() == "x"
+    assert not {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "NPM_CONFIG_CACHE"} & set(found)
+    caches = ("npm_config_cache", "UV_CACHE_DIR", "PIP_CACHE_DIR", "GOCACHE", "GOMODCACHE")
+    assert all(found[name].startswith(f"{tmp_path}/kept/") for name in caches)
 
 
 def test_a_user_without_a_home_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/nonexistent")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    tool_environment(tmp_path / "own")
+    tool_environment(tmp_path / "own", tmp_path / "kept")
     assert list((tmp_path / "own").iterdir()) == []
     assert not Path("/nonexistent").exists()

@@ -77,7 +77,7 @@ def test_the_site_is_stamped_by_its_build(tmp_path: Path) -> None:
         scan(code),
         tmp_path,
         architecture="x86_64",
-        caches=caches(),
+        home=caches(),
         log=print,
         timeout=60,
     )

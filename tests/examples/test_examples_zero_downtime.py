@@ -55,7 +55,7 @@ def test_go(tmp_path: Path) -> None:
         tmp_path,
         architecture="x86_64",
         # The standard library is compiled once on a machine, which takes longest.
-        caches=caches(),
+        home=caches(),
         log=print,
         timeout=280,
     )

@@ -52,8 +52,8 @@ class Shop:
         self.project = place / "shop"
         self.home = home_in(place)
         # Go compiles its library at the first build of a home: once on a machine, not for each module.
-        (caches() / "go").mkdir(parents=True, exist_ok=True)
-        (self.home.path / "go").symlink_to(caches() / "go")
+        (caches() / "builds").mkdir(parents=True, exist_ok=True)
+        (self.home.path / "builds").symlink_to(caches() / "builds")
         shutil.copytree(EXAMPLE, self.project)
 
     # ------------------------------------------------------------------ the project
