@@ -18,6 +18,7 @@ import pytest
 from etcd_factories import spec
 from service_machine import web
 
+from quoracy.commands.etcd_staged import staged_content
 from quoracy.facts.etcd import etcd_questions, poll_questions
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.service_questions import service_questions
@@ -55,13 +56,14 @@ MODULES = (
     "service_release",
     "service_switch",
 )
+GENERATION = Generation("3.5.16", "name: x\n", "[Unit]\n", "#!/bin/sh\n")
 ARGUMENTS: dict[str, Any] = {
     "cluster": CLUSTER,
     "version": "3.5.16",
     "sha256": "ab" * 32,
     "files": {"package.json": b"{}"},
-    "generation": Generation("3.5.16", "name: x\n", "[Unit]\n", "#!/bin/sh\n"),
-    "content": "x",
+    "generation": GENERATION,
+    "content": staged_content(CLUSTER, GENERATION),
     "identity": "0123456789ab",
     "stamp": "op1",
     "cluster_id": "cdf8",
@@ -92,6 +94,7 @@ ARGUMENTS: dict[str, Any] = {
     "manifest": Manifest(()),
     "units": render_unit(SERVICES["nodejs"], "r1"),
     "since": "@1",
+    "revision": 7,
     "argv": (),
     "words": (),
 }
