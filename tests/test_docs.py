@@ -133,12 +133,16 @@ def test_the_tables_of_refusals_hold_every_reason_of_a_verdict_and_no_other() ->
 
 def test_the_tables_of_services_hold_every_reason_and_no_other() -> None:
     refusals = REDEPLOY.split("## Refusals")[1].split("\n## ")[0]
-    assert _in_table(refusals) == set(_reasons("plan/service_*.py", but={"service_rollback.py"}))
+    of_all = set(_reasons("checks/fences.py"))
+    of_services = of_all | set(_reasons("plan/service_*.py"))
+    assert _in_table(refusals) == of_all | set(
+        _reasons("plan/service_*.py", but={"service_rollback.py"})
+    )
     refusals = SERVICE_ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
     assert _in_table(refusals) >= set(_reasons("plan/service_rollback.py"))
-    assert _in_table(refusals) <= set(_reasons("plan/service_*.py"))
+    assert _in_table(refusals) <= of_services
     hosts = _page("service-troubleshooting.md").split("## A host says no")[1].split("\n## ")[0]
-    assert set(re.findall(r"`([A-Z]\w+)`", hosts)) == set(_reasons("plan/service_*.py"))
+    assert set(re.findall(r"`([A-Z]\w+)`", hosts)) == of_services
 
 
 def test_messages_on_the_page_of_troubles_are_those_of_the_code() -> None:

@@ -23,7 +23,7 @@ def check_fences(subject: str, known: int, seen: Mapping[str, int]) -> list[Verd
             f"number {known}: it does not tell the truth, or another controller's database is far ahead",
             where=host,
             next_step="when no other controller works on it: "
-            f"`quoracy lease settle {subject} {host}` gives it the number from here",
+            f"`quoracy lease renumber {subject} {host}` gives it the number from here",
         )
         for host, number in seen.items()
         if number > known + REACH

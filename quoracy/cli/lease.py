@@ -93,7 +93,7 @@ def break_(
 
 
 @lease_app.command()
-def settle(
+def renumber(
     cluster: ClusterName,
     host: Annotated[str, typer.Argument(help="The host whose number is beyond reason.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -103,7 +103,7 @@ def settle(
     Only when no other controller works on it: it may act on the host again.
     """
     from quoracy.db.session import open_database
-    from quoracy.effects.settle import settle_number, target_of
+    from quoracy.effects.renumber import renumber_host, target_of
     from quoracy.home import load_home
     from quoracy.operate.run import Asked
     from quoracy.remote.pool import HostPool
@@ -113,19 +113,19 @@ def settle(
     try:
         target = target_of(db, home, cluster, host)
         if not yes:
-            _confirm_settling(cluster, host)
+            _confirm_renumbering(cluster, host)
         asked = Asked(asking_user(), f"terminal on {socket.gethostname()}")
         with HostPool([target]) as pool:
-            typer.echo(f"{host}: {settle_number(db, pool, cluster, host, asked)}")
+            typer.echo(f"{host}: {renumber_host(db, pool, cluster, host, asked)}")
     finally:
         db.close()
 
 
-def _confirm_settling(cluster: str, host: str) -> None:
+def _confirm_renumbering(cluster: str, host: str) -> None:
     """Ask whether nobody else is to be kept off any more."""
     if not sys.stdin.isatty():
         raise UsageError(
-            "nobody can be asked whether to settle the number: this is not a terminal",
+            "nobody can be asked whether to write the number anew: this is not a terminal",
             where=cluster,
             next_step=f"run it again with --yes, when no other controller works on {cluster}",
         )

@@ -90,11 +90,11 @@ def released(guard: Guard) -> str:
 """
 
 
-def number_settled(guard: Guard) -> str:
+def renumbered(guard: Guard) -> str:
     """Script that gives the host the guard's number, when its own is far above or cannot be read.
 
     What the host had noted is moved aside, and its first line goes to standard output; nothing does when
-    there is nothing to settle. Whoever has acted within the last minute keeps the host: of a note that
+    there is no reason to. Whoever has acted within the last minute keeps the host: of a note that
     cannot be read its time on the disk tells.
     """
     directory = shlex.quote(state_dir(guard.cluster))

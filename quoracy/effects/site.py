@@ -180,7 +180,7 @@ def _raise_refusal(guard: Guard, host: str, exit_code: int, what: str) -> None:
         raise RemoteError(
             f"{what}: what the host has noted of the operation that acted there last cannot be read",
             where=host,
-            next_step=f"when nobody works on it: `quoracy lease settle {guard.cluster} {host}`",
+            next_step=f"when nobody works on it: `quoracy lease renumber {guard.cluster} {host}`",
         )
     reasons = {
         LOCK_BUSY: "another operation is in the middle of a step there",

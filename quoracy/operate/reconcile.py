@@ -25,7 +25,7 @@ SILENT_ELSEWHERE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Renumbered:
     """What a dead process has left, as it stands in the database now.
 
     Attributes:
@@ -43,7 +43,7 @@ class Settled:
     lease_freed: bool
 
 
-def reconcile(db: Database) -> tuple[Settled, ...]:
+def reconcile(db: Database) -> tuple[Renumbered, ...]:
     """End the operations of dead processes as failed and free their leases; live ones are left alone."""
     # Operations first: by the time the leases are read, each of them holds one or has ended.
     running = {one.id: one for one in unfinished(db)}
@@ -60,7 +60,7 @@ def operation_of_run(db: Database, flow_run_id: str) -> Operation | None:
 
 def _freed(
     db: Database, leases: Iterable[Lease], running: Mapping[str, Operation]
-) -> Iterator[Settled]:
+) -> Iterator[Renumbered]:
     """Leases of dead processes, each freed together with the end of its operation."""
     here = this_process()
     for lease in leases:
@@ -71,7 +71,7 @@ def _freed(
         said = _left_behind(db, one) if one else "no operation was under way any more"
         if break_lease(db, lease, by=BY, here=here, now=db.now(), also=said):
             run = one.flow_run_id if one else None
-            yield Settled(lease.cluster, lease.operation_id, lease.reason, said, run, True)
+            yield Renumbered(lease.cluster, lease.operation_id, lease.reason, said, run, True)
 
 
 def _is_dead(lease: Lease, here: Holder, now: datetime) -> bool:
@@ -85,7 +85,7 @@ def _is_dead(lease: Lease, here: Holder, now: datetime) -> bool:
 
 def _ended(
     db: Database, running: Iterable[Operation], leases: Iterable[Lease]
-) -> Iterator[Settled]:
+) -> Iterator[Renumbered]:
     """Operations without a lease: they cannot have gone on."""
     holding = {lease.operation_id for lease in leases if lease.holder is not None}
     for one in running:
@@ -96,7 +96,7 @@ def _ended(
         said = _left_behind(db, one)
         error = f"its process ended before it did; {said}"
         if end_operation(db, one.id, "failed", now=db.now(), error=error):
-            yield Settled(one.cluster, one.id, one.title, said, one.flow_run_id, False)
+            yield Renumbered(one.cluster, one.id, one.title, said, one.flow_run_id, False)
 
 
 def _left_behind(db: Database, one: Operation) -> str:

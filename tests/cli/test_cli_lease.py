@@ -17,7 +17,13 @@ import pytest
 from quoracy.db.clusters import forget_cluster
 from quoracy.db.holder import Holder, this_process
 from quoracy.db.lease import EXPIRES_AFTER, get_lease, release_lease, take_lease
-from quoracy.db.operations import NewOperation, get_operation, start_operation
+from quoracy.db.operations import (
+    NewOperation,
+    get_operation,
+    history,
+    start_operation,
+    steps_of,
+)
 from quoracy.db.session import Database, open_database
 from quoracy.home import Home
 
@@ -200,3 +206,40 @@ def test_a_cluster_that_was_forgotten_is_still_shown_when_it_has_a_number(
     assert release_lease(db, demo, elsewhere(), 1)
     forget_cluster(db, demo, now=db.now())
     assert call("lease", "show", demo).out == "demo  free\n  fence      1\n"
+
+
+def test_renumbering_needs_a_host_that_is_recorded(call: Call, demo: str) -> None:
+    told = call("lease", "renumber", demo, "nope", "--yes")
+    assert told.exit_code == 2
+    assert "demo: it has no host 'nope'" in told.err
+    assert "name one of demo-1" in told.err
+    for unknown in ("nope", "service:nope"):
+        assert call("lease", "renumber", unknown, "one", "--yes").exit_code == 2
+
+
+def test_a_number_is_not_written_unasked_nor_under_a_live_lease(
+    call: Call, db: Database, demo: str
+) -> None:
+    told = call("lease", "renumber", demo, "demo-1")
+    assert told.exit_code == 2
+    assert "run it again with --yes, when no other controller works on demo" in told.err
+    held(db, elsewhere())
+    told = call("lease", "renumber", demo, "demo-1", "--yes")
+    assert told.exit_code == 3
+    assert "ann@ops1:7:x works on it" in told.err
+    assert len(history(db)) == 1
+
+
+def test_what_was_not_renumbered_stands_in_the_history(call: Call, db: Database, demo: str) -> None:
+    """Its hosts do not answer."""
+    assert call("lease", "renumber", demo, "demo-1", "--yes").exit_code == 1
+    (operation,) = history(db)
+    assert (operation.kind, operation.outcome, operation.fence) == (
+        "lease-renumber",
+        "failed",
+        None,
+    )
+    assert operation.title == "write the number that demo-1 has noted anew"
+    (step,) = steps_of(db, operation.id)
+    assert (step.host, step.name, step.state) == ("demo-1", "renumber", "failed")
+    assert "write the number" in call("history", "--operation", operation.id[:8]).out

@@ -20,8 +20,8 @@ from quoracy.commands.guard import (
     Guard,
     claimable,
     guarded,
-    number_settled,
     released,
+    renumbered,
     settled,
     state_dir,
 )
@@ -273,7 +273,7 @@ def test_a_note_that_is_no_file_is_told_and_left_as_it_is(machine: Machine, kind
     assert elsewhere.exists() == (kind == "link")
     assert kind == "directory" or place.is_symlink()
     age_on_disk(place)
-    done = machine.run(number_settled(Guard("demo", B, 7)))
+    done = machine.run(renumbered(Guard("demo", B, 7)))
     assert done.returncode == 0, done.stderr
     assert machine.fence == ["-", "7", "0"]
     assert kind != "link" or elsewhere.read_text() == f"{A} 5 0\n"
@@ -300,8 +300,8 @@ def age_on_disk(path: Path, seconds: int = HOLD_SECONDS + 9) -> None:
     os.utime(path, (at, at), follow_symlinks=False)
 
 
-def settle(machine: Machine, known: int = 7) -> tuple[int, str]:
-    done = machine.run(number_settled(Guard("demo", B, known)))
+def renumber(machine: Machine, known: int = 7) -> tuple[int, str]:
+    done = machine.run(renumbered(Guard("demo", B, known)))
     return done.returncode, done.stdout
 
 
@@ -311,29 +311,29 @@ def test_what_cannot_be_read_is_moved_aside_once_nobody_has_touched_it_for_a_min
 ) -> None:
     noted(machine, text)
     before = (machine.state / "fence").read_text()
-    assert settle(machine) == (HELD, "")
+    assert renumber(machine) == (HELD, "")
     assert (machine.state / "fence").read_text() == before
     age_on_disk(machine.state / "fence")
-    code, said = settle(machine)
+    code, said = renumber(machine)
     assert (code, said.strip()) == (0, f"noted there: {before.strip()}".strip())
     assert machine.fence == ["-", "7", "0"]
     assert [path.read_text() for path in machine.state.glob("fence.aside-*")] == [before]
-    assert settle(machine) == (0, "")
+    assert renumber(machine) == (0, "")
     assert machine.act(A, 8) == 0
 
 
-def test_a_number_beyond_reason_is_settled_but_not_under_somebody_who_acts(
+def test_a_number_beyond_reason_is_written_anew_but_not_under_somebody_who_acts(
     machine: Machine,
 ) -> None:
     beyond = 7 + REACH + 1
     machine.act(A, beyond)
-    assert settle(machine) == (HELD, "")
+    assert renumber(machine) == (HELD, "")
     machine.age(HOLD_SECONDS + 1)
-    assert settle(machine)[0] == 0
+    assert renumber(machine)[0] == 0
     assert machine.fence == ["-", "7", "0"]
     machine.act(A, beyond)
     machine.run(released(Guard("demo", A, beyond)))
-    assert settle(machine)[0] == 0, "who has said that he ended keeps nobody off"
+    assert renumber(machine)[0] == 0, "who has said that he ended keeps nobody off"
     assert machine.fence == ["-", "7", "0"]
 
 
@@ -342,7 +342,7 @@ def test_a_number_that_can_be_followed_is_left_as_it_is(machine: Machine, number
     machine.act(A, number)
     machine.age(HOLD_SECONDS + 1)
     before = machine.fence
-    assert settle(machine) == (0, "")
+    assert renumber(machine) == (0, "")
     assert machine.fence == before
 
 

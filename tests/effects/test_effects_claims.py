@@ -117,11 +117,11 @@ def test_of_two_that_saw_the_same_one_acts(hosts: Hosts) -> None:
     assert hosts.noted == {"one": [A, "3"], "two": [A, "500001"], "three": [A, "3"]}
 
 
-def test_what_cannot_be_read_keeps_everybody_off_and_says_what_settles_it(hosts: Hosts) -> None:
+def test_what_cannot_be_read_keeps_everybody_off_and_says_what_helps(hosts: Hosts) -> None:
     hosts.note("two", f"{A} 99999999999999999999999 0\n")
     with pytest.raises(RemoteError, match="two: claim the host: what the host has noted") as error:
         hosts.claims().take(lease(A, 3))
-    assert "`quoracy lease settle demo two`" in error.value.next_step
+    assert "`quoracy lease renumber demo two`" in error.value.next_step
     assert not (hosts.root / "one/fence").exists()
     script = guarded(hosts.claims().guard(lease(A, 3)).on("two"), "echo acted\n")
     assert hosts.run("two", script).exit_code == UNREADABLE

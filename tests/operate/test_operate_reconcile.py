@@ -23,7 +23,7 @@ from quoracy.db.operations import (
     step_started,
 )
 from quoracy.db.session import Database, open_database
-from quoracy.operate.reconcile import Settled, operation_of_run, reconcile
+from quoracy.operate.reconcile import Renumbered, operation_of_run, reconcile
 
 ELSEWHERE = Holder(id="ann@other:7:x", machine="other", boot_id="b2", pid=7, process_started=9)
 STEPS = ("stop", "switch", "start")
@@ -91,7 +91,7 @@ def test_the_operation_of_a_dead_process_fails_with_what_it_had_begun(db: Databa
         "run `quoracy etcd-deploy demo`, which goes on from what the hosts say, "
         "or `quoracy operation-rollback demo`, which puts it back"
     )
-    assert reconcile(db) == (Settled("demo", one, "change demo", said, "run-1", True),)
+    assert reconcile(db) == (Renumbered("demo", one, "change demo", said, "run-1", True),)
     ended = get_operation(db, one)
     assert (ended.state, ended.outcome) == ("ended", "failed")
     assert ended.error is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import pytest
 from etcd_factories import (
     absent,
     absent_facts,
@@ -169,6 +170,17 @@ def test_what_another_controller_did_since_is_left_alone() -> None:
     since = machine(guard=GuardFacts("other@there:1:ff", 8, 1))
     facts = changed(healthy_facts(DEMO), "demo-3", host=since)
     assert told(planned(facts, half_done(*roll("demo-2")))).stops == ["AnotherHasActed"]
+
+
+@pytest.mark.parametrize("holder", ["me@here:1:aa", "-me@here:1:aa"])
+def test_an_operation_of_its_own_is_known_by_name_whatever_its_number_on_a_host(
+    holder: str,
+) -> None:
+    """A host that is ahead is shown a number above its own, and the others are not."""
+    since = machine(guard=GuardFacts(holder, 900, 1))
+    facts = changed(healthy_facts(DEMO), "demo-3", host=since)
+    left = replace(half_done(*roll("demo-2")), holders=frozenset({"me@here:1:aa"}))
+    assert told(planned(facts, left)).stops == []
 
 
 def test_a_host_that_was_put_back_is_not_judged_again() -> None:

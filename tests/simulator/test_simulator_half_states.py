@@ -15,8 +15,10 @@ import pytest
 from scenarios.controller_site import MIDDLE, NEW
 from scenarios.plan_reading import advice
 
+from quoracy.commands.guard import REACH
 from quoracy.effects.etcd_deploy import EtcdDeploy
 from quoracy.errors import Refused
+from quoracy.facts.host import GuardFacts
 from quoracy.plan.plan import Step
 from simulator.site import SimulatedSite
 
@@ -182,3 +184,46 @@ def test_a_generation_in_use_that_was_edited_is_put_right_without_a_restart(
     assert half.deploy().outcome == "done"
     assert half.starts() == before
     assert half.deploy().outcome == "nothing_to_do"
+
+
+def numbers(site: SimulatedSite) -> dict[str, int]:
+    return {name: guard.fence for name, guard in site.simulated.look().fences.items()}
+
+
+def noted(site: SimulatedSite, host: str, number: int) -> None:
+    with site.simulated.change() as state:
+        state.fences[host] = GuardFacts("root@elsewhere:9:ff", number, 0)
+
+
+@pytest.mark.parametrize("beyond", [REACH + 100, 10**15 - 1])
+def test_a_number_beyond_reason_is_refused_with_its_host_and_raises_no_other(
+    half: SimulatedSite, beyond: int
+) -> None:
+    host = half.hosts[1]
+    half.apply(version=NEW)
+    noted(half, host, beyond)
+    before = numbers(half)
+    plan = half.plan()
+    (verdict,) = (one for one in plan.verdicts if one.stops)
+    assert (verdict.reason, verdict.where) == ("NumberBeyondReason", host)
+    assert f"quoracy lease renumber half {host}" in advice(plan)
+    with pytest.raises(Refused):
+        half.deploy()
+    assert numbers(half) == before
+
+
+def test_a_number_that_is_only_ahead_is_followed_on_its_host_alone(half: SimulatedSite) -> None:
+    first, host, third = half.hosts
+    half.apply(version=NEW)
+    noted(half, host, 500_000)
+    assert half.deploy().outcome == "done"
+    after = numbers(half)
+    assert after[host] == 500_001
+    assert after[first] == after[third] < 10
+    half.apply(version=NEW, etcd={"heartbeat_interval_ms": 120})
+    half.deploy_killed("switch-generation", host, "after")
+    assert half.plan().kind == "change", (
+        "who was killed is known by name, whatever its number there"
+    )
+    assert half.deploy().outcome == "done"
+    assert numbers(half)[host] > 500_001

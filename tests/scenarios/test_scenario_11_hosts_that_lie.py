@@ -1,16 +1,20 @@
-"""Directories of etcd's on real hosts: links that wait there for root lead nowhere, and older members go on."""
+"""Real hosts that lie: links that wait for root, numbers without reason, answers without an end."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from jinja2 import Template
-from plan_reading import step_names
+from plan_reading import advice, reasons, step_names
 from scenarios.scenario_site import Site
 
 from quoracy.commands import etcd as commands
+from quoracy.errors import Refused
 from quoracy.facts.etcd import etcd_questions
 from quoracy.facts.question import ask_all
 from quoracy.spec.etcd import EtcdCluster
@@ -215,3 +219,73 @@ def test_nothing_is_given_to_etcd_where_etcd_could_put_a_link(aged: Site) -> Non
     aged.shell(host, commands.prepare_host(cluster))
     assert aged.shell(host, "stat -c '%U %a' /srv/theirs/data") == "etcd 700\n"
     aged.shell(host, "rm -rf /srv/theirs /root/canary /etc/canary /etc/etcd/raced")
+
+
+FENCE = "/var/lib/quoracy/aged/fence"
+NUMBERS = {
+    "beyond reason": ("x@y:1:zz 999999999999999 0", {"NumberBeyondReason"}),
+    "beyond the shell's arithmetic": (f"x@y:1:zz {2**63 - 1} 0", {"HostSilent"}),
+    "none at all": ("what is this", {"HostSilent"}),
+}
+
+
+def renumbered(site: Site, host: str) -> subprocess.CompletedProcess[str]:
+    """What `quoracy lease renumber` says."""
+    return subprocess.run(
+        (
+            str(Path(sys.executable).with_name("quoracy")),
+            "lease",
+            "renumber",
+            "aged",
+            host,
+            "--yes",
+        ),
+        env={**os.environ, "QUORACY_HOME": str(site.home.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("note", "why"), NUMBERS.values(), ids=NUMBERS)
+def test_one_number_without_reason_stops_nobody_for_good(
+    aged: Site, note: str, why: set[str]
+) -> None:
+    host, *others = aged.hosts
+    aged.apply(etcd={"snapshot_count": 90_000 + len(note)})
+    before = {name: aged.shell(name, f"cat {FENCE}") for name in others}
+    aged.shell(host, f"echo {shlex.quote(note)} > {FENCE}")
+    plan = aged.plan()
+    assert reasons(plan) == why
+    assert {verdict.where for verdict in plan.verdicts if verdict.stops} == {host}
+    assert "quoracy lease renumber" in advice(plan)
+    with pytest.raises(Refused):
+        aged.deploy()
+    assert {name: aged.shell(name, f"cat {FENCE}") for name in others} == before
+    if why == {"HostSilent"}:
+        told = renumbered(aged, host)
+        assert (told.returncode, "within the last minute" in told.stderr) == (3, True), told
+        aged.shell(host, f"touch -d '-2 minutes' {FENCE}")
+    told = renumbered(aged, host)
+    assert told.returncode == 0, told.stderr
+    assert f"noted there: {note}" in " ".join(told.stdout.split())
+    assert aged.deploy().outcome == "done"
+    numbers = {int(aged.shell(name, f"cat {FENCE}").split()[1]) for name in aged.hosts}
+    assert max(numbers) < 100
+    assert "nothing is to be done" in " ".join(renumbered(aged, host).stdout.split())
+
+
+def test_an_answer_without_an_end_makes_that_host_silent(aged: Site) -> None:
+    """A file of a terabyte that etcd has put in place of its mark."""
+    host, data = aged.hosts[1], aged.cluster.data_dir
+    mark = commands.marker_path(aged.cluster)
+    aged.shell(host, f"cp -a {mark} {data}/kept; truncate -s 1T {mark}")
+    used = aged.shell(host, "df --output=used /run | tail -1")
+    plan = aged.plan()
+    aged.shell(host, f"mv -f {data}/kept {mark}")
+    assert reasons(plan) == {"HostSilent"}
+    (silent,) = (verdict for verdict in plan.verdicts if verdict.stops)
+    assert silent.where == host
+    assert "its answer to 'files' is larger than 16 MiB" in silent.message
+    assert abs(int(aged.shell(host, "df --output=used /run | tail -1")) - int(used)) < 1024
+    assert aged.plan().kind == "nothing"

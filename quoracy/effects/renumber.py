@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quoracy.commands.guard import Guard, number_settled
+from quoracy.commands.guard import Guard, renumbered
 from quoracy.db.clusters import get_cluster
 from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, held, highest_fence, is_live
@@ -31,12 +31,12 @@ from quoracy.spec.etcd import recorded_cluster, ssh_targets
 from quoracy.spec.host import SshTarget
 from quoracy.spec.service import Service
 
-KIND = "lease-settle"
+KIND = "lease-renumber"
 _SERVICE = "service:"
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Renumbered:
     """What was done on the host.
 
     Attributes:
@@ -50,7 +50,7 @@ class Settled:
     def __str__(self) -> str:
         """One line for people."""
         if not self.noted:
-            return "nothing is to be settled: it can be followed from here"
+            return "nothing is to be done: its number can be followed from here"
         return f"its number is {self.number} now; {self.noted}"
 
 
@@ -86,7 +86,9 @@ def _targets_of(db: Database, home: Home, subject: str) -> tuple[SshTarget, ...]
         ) from None
 
 
-def settle_number(db: Database, pool: HostPool, subject: str, host: str, asked: Asked) -> Settled:
+def renumber_host(
+    db: Database, pool: HostPool, subject: str, host: str, asked: Asked
+) -> Renumbered:
     """Write the database's number on one host, where its own is far above it or cannot be read.
 
     It is recorded in the history, as a run that held no lease: nobody who holds one acts on a host whose
@@ -102,19 +104,19 @@ def settle_number(db: Database, pool: HostPool, subject: str, host: str, asked: 
     return _recorded(db, subject, host, asked, lambda: _on_host(pool, subject, host, number))
 
 
-def _on_host(pool: HostPool, subject: str, host: str, number: int) -> Settled:
+def _on_host(pool: HostPool, subject: str, host: str, number: int) -> Renumbered:
     guard = Guard(subject, this_process().id, number)
-    what = "settle its number"
-    result = pool[host].run(number_settled(guard), what=what, check=False)
+    what = "write its number anew"
+    result = pool[host].run(renumbered(guard), what=what, check=False)
     require_success(guard, host, result, what=what)
-    return Settled(number, printed(result.stdout.decode("utf-8", "replace").strip()))
+    return Renumbered(number, printed(result.stdout.decode("utf-8", "replace").strip()))
 
 
 def _recorded(
-    db: Database, subject: str, host: str, asked: Asked, settle: Callable[[], Settled]
-) -> Settled:
+    db: Database, subject: str, host: str, asked: Asked, act: Callable[[], Renumbered]
+) -> Renumbered:
     """What is done by hand stands in the history like all else."""
-    title = f"settle the number that {host} has noted"
+    title = f"write the number that {host} has noted anew"
     operation = NewOperation(
         cluster=subject,
         kind=KIND,
@@ -126,10 +128,10 @@ def _recorded(
         plan_digest="",
     )
     start_operation(db, operation, now=db.now())
-    plan_steps(db, operation.id, [PlannedStep(1, "", host, "settle-number", title, "")])
+    plan_steps(db, operation.id, [PlannedStep(1, "", host, "renumber", title, "")])
     step_started(db, operation.id, 1, now=db.now())
     try:
-        done = settle()
+        done = act()
     except QuoracyError as error:
         step_ended(db, operation.id, 1, state="failed", now=db.now(), detail=error.what)
         end_operation(db, operation.id, "failed", now=db.now(), error=str(error))
