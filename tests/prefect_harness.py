@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,12 +12,17 @@ from uuid import UUID
 
 import pytest
 
+_LOGIN = f"tests:{secrets.token_urlsafe(16)}"
 # Prefect reads its settings when it is imported, which test modules do at their top.
 _HOME = tempfile.TemporaryDirectory(prefix="quoracy-prefect-", ignore_cleanup_errors=True)
 os.environ.update(
     PREFECT_HOME=_HOME.name,
     DO_NOT_TRACK="1",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    # As `quoracy up` sets them: a client of ours that forgets the login is not let in.
+    PREFECT_SERVER_API_AUTH_STRING=_LOGIN,
+    PREFECT_API_AUTH_STRING=_LOGIN,
+    PREFECT_SERVER_CSRF_PROTECTION_ENABLED="true",
 )
 os.environ.pop("PREFECT_API_URL", None)
 
