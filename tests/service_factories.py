@@ -78,6 +78,8 @@ class ServiceHost:
     host: HostFacts = field(default_factory=machine)
     runtime: str = "v20.1.0"
     port_taken: bool = False
+    strange: tuple[str, ...] = ()
+    astray: str = ""
 
     def facts(self) -> ServiceHostFacts:
         """What a look finds."""
@@ -106,6 +108,8 @@ class ServiceHost:
             prepared=self.prepared,
             adopting=self.adopting,
             port_taken=self.port_taken,
+            strange=self.strange,
+            astray=self.astray,
         )
 
 

@@ -52,7 +52,7 @@ def check_process(service: Service, state: UnitState) -> Verdict:
             "AnotherAnswers",
             f"something else answers on port {service.port}",
             next_step=f"`ss -ltnp` on the host says which process, that the unit {service.unit} has "
-            "not started now: end it",
+            "not started now; give the service another app_port, or let its unit end all it starts",
         )
     return passed("Running", "the unit runs from the release")
 

@@ -1,4 +1,4 @@
-"""Commands of ours in processes of their own, and how Ctrl-C reaches them: once for each time."""
+"""Commands of ours in processes of their own, and how signals reach them: once for each time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from quoracy.operate.interrupt import ENDING, leave_dead_terminals
+
 LAST_LINES = 5
 
 
@@ -25,7 +27,7 @@ class Child:
     Attributes:
         told: What it printed as JSON; empty when it did not get that far.
         last_words: How it ended otherwise, for people.
-        interrupted: Whether Ctrl-C was passed on to it.
+        interrupted: Whether Ctrl-C, or what ends this process, was passed on to it.
     """
 
     exit_code: int
@@ -54,12 +56,15 @@ class Children:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Pass each Ctrl-C on while the block runs; after the first one nothing more is begun."""
-        before = signal.signal(signal.SIGINT, self._interrupt)
+        """Pass on each Ctrl-C, SIGTERM and SIGHUP while the block runs; after the first nothing more is begun."""
+        passed = (signal.SIGINT, *ENDING)
+        handled = [one for one in passed if signal.getsignal(one) is not signal.SIG_IGN]
+        before = {one: signal.signal(one, self._interrupt) for one in handled}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
     def run(self, name: str, arguments: tuple[str, ...]) -> Child | None:
         """Run `pxdcli` with the arguments and wait for its end; None when a stop was asked for."""
@@ -82,8 +87,9 @@ class Children:
         with self._lock:
             self._stopping = True
             for process in self._running.values():
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signum)
             names = ", ".join(self._running) or "no one"
+        leave_dead_terminals()
         self._say(f"stopping: nothing more is begun; told {names}, and waiting for the end")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -91,7 +91,8 @@ def following(
 
     def show() -> None:
         try:
-            (_live if console.is_terminal else _lines)(_looks(look, stop), console, told)
+            with suppress(OSError):  # nobody may read any more
+                (_live if console.is_terminal else _lines)(_looks(look, stop), console, told)
         except QuoracyError as error:
             console.print(f"the view ends here, the operation goes on: {error}", style="yellow")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,8 @@ def _run(
 
     def show_output(line: str) -> None:
         told.output(line)
-        console.print(line, style="dim", markup=False, highlight=False)
+        with suppress(OSError):  # nobody may read any more: no reason for a step to fail
+            console.print(line, style="dim", markup=False, highlight=False)
 
     try:
         with _at_the_keyboard(way, console, show_output):
@@ -145,19 +146,19 @@ def _require_sense(way: Way) -> None:
 
 
 def _at_the_keyboard(way: Way, console: Console, show_output: Callable[[str], None]) -> ExitStack:
-    """Ctrl-C stops between members or hosts; what is to be approved is asked here, when someone is there.
+    """Ctrl-C stops between members or hosts, what ends the process puts back first; questions are asked here.
 
     What builds and hooks say is shown here, too.
     """
     from quoracy.operate.approval import approving_with
-    from quoracy.operate.interrupt import stop_on_ctrl_c
+    from quoracy.operate.interrupt import stop_on_signals
     from quoracy.operate.output import showing_with
 
     stack = ExitStack()
     if way.submit:
         return stack  # it runs elsewhere: Ctrl-C ends the waiting for it
     stack.enter_context(showing_with(show_output))
-    stack.enter_context(stop_on_ctrl_c(lambda said: console.print(said, style="yellow")))
+    stack.enter_context(stop_on_signals(lambda said: console.print(said, style="yellow")))
     if way.asks and sys.stdin.isatty():
         stack.enter_context(approving_with(lambda question: _ask(question, console)))
     return stack

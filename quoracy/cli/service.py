@@ -176,15 +176,19 @@ def releases(name: ServiceName, project: Project = Path(), as_json: AsJson = Fal
 
     Asks every host. Exit code 1 when one does not answer.
     """
-    from quoracy.cli.service_tables import release_rows, show_releases
+    from quoracy.cli.service_tables import release_rows, show_releases, show_strange, strange_of
     from quoracy.cli.show import show_json
 
     service, facts = _look(name, project)
     rows, silent = release_rows(facts)
+    strange = strange_of(facts)
     if as_json:
-        show_json({"service": service.name, "releases": rows, "silent": silent})
+        show_json(
+            {"service": service.name, "releases": rows, "silent": silent, "not_ours": strange}
+        )
     else:
         show_releases(service, rows, silent, Console())
+        show_strange(service, strange, Console())
     raise typer.Exit(1 if silent else 0)
 
 

@@ -69,11 +69,12 @@ def status_row(service: Service, host: str, found: ServiceHostFacts | HostSilent
     if isinstance(found, HostSilent):
         return {"host": host, "well": False, "state": printed(f"silent: {found.reason}")}
     current = found.releases.get(found.current or "")
-    well = found.layout == "releases" and current is not None and runs_current(service, found)
+    runs = found.layout == "releases" and current is not None and runs_current(service, found)
+    well = runs and current is not None and current.healthy
     return {
         "host": host,
         "well": well,
-        "state": "serving" if well else _trouble(service, found),
+        "state": "serving" if well else _unproven(current) if runs else _trouble(service, found),
         "release": found.current,
         "previous": found.previous,
         "made_at": _time(current.created_s) if current else None,
@@ -82,13 +83,23 @@ def status_row(service: Service, host: str, found: ServiceHostFacts | HostSilent
         "restarts": found.unit.restarts,
         "runtime": found.runtime,
         "releases": len(found.releases),
+        "not_ours": [printed(path) for path in found.strange],
     }
+
+
+def _unproven(current: ReleaseFacts | None) -> str:
+    """What is said of a release that runs, and that nobody has seen healthy: its run was cut off."""
+    since = "has not passed the gate since its last switch"
+    before = current is not None and current.proven
+    return f"not proven: it runs, and {since if before else 'has never passed the gate'}"
 
 
 def _trouble(service: Service, found: ServiceHostFacts) -> str:
     if found.layout != "releases":
         return _LAYOUTS[found.layout]
     if found.current is None:
+        if found.astray:
+            return printed(f"current leads to {found.astray}, which is no release of Quoracy's")
         return "the link to the current release leads nowhere"
     if found.unit.active != "active":
         return f"unit {found.unit.active} ({found.unit.sub})"
@@ -114,6 +125,26 @@ def show_status(service: Service, rows: list[Row], console: Console) -> None:
             Text(row.get("note", "")),
         )
     console.print(table)
+    show_strange(service, {row["host"]: row.get("not_ours", []) for row in rows}, console)
+
+
+def strange_of(facts: Mapping[str, ServiceHostFacts | HostSilent]) -> dict[str, list[str]]:
+    """What lies among the releases of each host and is not Quoracy's."""
+    return {
+        host: [printed(path) for path in found.strange]
+        for host, found in facts.items()
+        if isinstance(found, ServiceHostFacts) and found.strange
+    }
+
+
+def show_strange(service: Service, strange: Mapping[str, list[str]], console: Console) -> None:
+    """A line per host."""
+    for host, paths in strange.items():
+        if paths:
+            told = (
+                f"{host}: in {service.directory}, not Quoracy's and left alone: {', '.join(paths)}"
+            )
+            console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def release_rows(

@@ -129,9 +129,9 @@ def _header(entry: Entry) -> bytes:
     if entry.kind == "link":
         member.linkname = entry.content
     if entry.kind == "file":
-        # nginx, and whatever else makes an ETag of time and size, must see that a file of the same
-        # size is another one; a time of its own per content does that and is the same on all hosts.
-        member.mtime += int(entry.content[:7], 16)
+        # Dependencies have no times of their own: one per content is the same on all hosts, and an ETag
+        # made of time and size shows that a file of the same size is another one.
+        member.mtime = entry.time or _EPOCH + int(entry.content[:7], 16)
     return _written(member)
 
 

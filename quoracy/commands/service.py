@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from quoracy.commands.script import Argv, script, write_file
 from quoracy.commands.service_layout import dependencies_path, journal_path, release_path
+from quoracy.commands.service_made import MADE, claimed, made_path, rest_removed
 from quoracy.commands.service_owner import copied, marked, secured
 from quoracy.commands.service_release import unpack
 from quoracy.commands.service_user import as_user, in_sandbox
@@ -72,7 +73,7 @@ def install_dependencies(service: Service, key: str) -> str:
     path = dependencies_path(service, key)
     return script(
         "umask 022",
-        f"if [ -e {path}/.complete ]; then cat > /dev/null; exit 0; fi",
+        *_unless_made(service, key, "cat > /dev/null; "),
         ("rm", "-rf", path),
         *_made(service, path, pip=False),
         unpack(path),
@@ -96,7 +97,7 @@ def install_dependencies_on_host(
     parents = {str(PurePosixPath(f"{path}/{name}").parent) for name in files}
     return script(
         "umask 022",
-        f"if [ -e {path}/.complete ]; then exit 0; fi",
+        *_unless_made(service, key, ""),
         ("rm", "-rf", path),
         *_made(service, path, pip=True),
         *(("mkdir", "-p", parent) for parent in sorted(parents)),
@@ -117,10 +118,13 @@ def prune_releases(service: Service, keep: int) -> str:
 
     Those that have once been healthy come first, and of those the newest: a night of failed tries must
     not take away what one can go back to. Kept in any case: the current and the previous one, one that a process works in, and the copy of
-    the flat directory while an adoption is under way. What is removed is named on standard output.
+    the flat directory while an adoption is under way. What is removed is named on standard output; what
+    is not ours is not looked at.
     """
     return script(
-        ("cd", service.directory), _PRUNE.format(keep=keep, journal=journal_path(service))
+        ("cd", service.directory),
+        rest_removed(),
+        _PRUNE.format(keep=keep, journal=journal_path(service), made=MADE),
     )
 
 
@@ -153,12 +157,21 @@ def last_words(service: Service, lines: int) -> str:
 
     systemd's own lines, and those of the release before, would push out the one that says why.
     """
-    told = f"-n {lines} --no-pager -o cat -q"
+    told = "--no-pager -o cat -q"
     return script(
         f"since=$(stat -c %Y {service.directory}/current) || since=0",
-        f"said=$(journalctl _SYSTEMD_UNIT={service.unit} --since=@$since {told}) || :",
-        f'if [ -n "$said" ]; then printf "%s\\n" "$said"; else journalctl -u {service.unit} {told}; fi',
+        # With --since, journalctl of systemd 252 takes -n from the beginning.
+        f"said=$(journalctl _SYSTEMD_UNIT={service.unit} --since=@$since {told} | tail -n {lines}) || :",
+        f'if [ -n "$said" ]; then printf "%s\\n" "$said"; '
+        f"else journalctl -u {service.unit} -n {lines} {told}; fi",
     )
+
+
+def _unless_made(service: Service, key: str, otherwise: str) -> tuple[str, ...]:
+    """Fragments that end the script when they are there already, and else take their name."""
+    mark, path = made_path(service, f"deps/{key}"), dependencies_path(service, key)
+    done = f"if [ -e {mark} ] && [ -e {path}/.complete ]; then {otherwise}exit 0; fi"
+    return (done, claimed(service, f"deps/{key}"))
 
 
 def _made(service: Service, path: str, *, pip: bool) -> tuple[Argv, ...]:
@@ -188,16 +201,13 @@ nl='
 real=$(pwd -P)
 current=$(readlink current) || current=''
 previous=$(readlink previous) || previous=''
-remove_rest() {{
-    find releases deps -mindepth 1 -maxdepth 1 \\( -name '.*.removed' \\
-        -o -name '.*.incoming*' -mmin +60 \\) -exec rm -rf {{}} +
-}}
 remove_rest
 works_in="$(readlink /proc/[0-9]*/cwd || :)$nl"
 record_of() {{ read -r record < "releases/$1/.quoracy/release.json"; }}
 listed=$(for each in releases/*/.quoracy/complete; do
     [ -e "$each" ] || continue
     id=${{each#releases/}}; id=${{id%/.quoracy/complete}}
+    [ -e {made}/releases/$id ] || continue
     record_of "$id"
     created=${{record#*'"created_s": '}}
     tried=1
@@ -230,8 +240,8 @@ done <<END
 $listed
 END
 for each in deps/*; do
-    [ -e "$each" ] || continue
     key=${{each#deps/}}
+    [ -e "$each" ] && [ -e {made}/deps/$key ] || continue
     case $needed in *" $key "*) ;; *) mv -T "$each" "deps/.$key.removed"; echo "$each" ;; esac
 done
 remove_rest"""

@@ -27,17 +27,24 @@ from quoracy.commands.service_switch import (
     stopped,
     unproven,
 )
+from quoracy.commands.service_unit import require_own_units
 from quoracy.commands.service_user import as_user
 from quoracy.spec.service import Service, ServiceType
 
 
-def adopt_service(service: Service, release: str, flat: str) -> str:
-    """Journal, stop, move shared paths, and switch to the release; `previous` is the flat copy."""
+def adopt_service(service: Service, release: str, flat: str, *, times: str = "") -> str:
+    """Journal, stop, move shared paths, and switch to the release; `previous` is the flat copy.
+
+    Args:
+        times: As in `switch_release`.
+    """
     directory = service.directory
     return script(
         "umask 022",
         require_complete(service, release),
         require_complete(service, flat),
+        *require_own_units(service),
+        *([times] if times else ()),
         *_journalled(service),
         *stopped(service),
         # From here on nobody makes or renames anything there.
@@ -132,7 +139,10 @@ def _given_back(service: Service) -> tuple[str | Argv, ...]:
     if service.type is ServiceType.STATIC:
         root, aside = web_root(service), aside_web_root(service)
         return (
-            f"if [ -d {aside} ]; then rm -f {root}; mv -T {aside} {root}; fi",
+            f"if [ -e {journal_path(service)}/web-root ] && [ -d {aside} ]; then",
+            ("rm", "-f", root),
+            ("mv", "-T", aside, root),
+            "fi",
             f"systemctl is-active --quiet {service.unit} || {bring_up(service.unit, 'start')}",
         )
     journal, unit = f"{journal_path(service)}/unit", f"{UNITS}/{service.unit}"

@@ -11,6 +11,7 @@ from quoracy.commands.service_layout import (
     release_path,
     web_root,
 )
+from quoracy.commands.service_made import claimed, is_complete
 from quoracy.commands.service_owner import copied, owner_note, secured
 from quoracy.commands.service_release import made_links
 from quoracy.commands.service_switch import aside_web_root
@@ -36,7 +37,8 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
         "umask 022",
         # An adoption that was put back has given the directory back, too.
         *secured(service, flat=True),
-        f"if [ -e {journal_path(service)} ] && [ -e {kept}/.quoracy/complete ]; then exit 0; fi",
+        f"if [ -e {journal_path(service)} ] && {is_complete(service, release)}; then exit 0; fi",
+        claimed(service, f"releases/{release}"),
         ("rm", "-rf", incoming, failed),
         # Until all is root's: what is unpacked has the modes that its owner gave it.
         ("mkdir", "-m", "0700", incoming),
@@ -73,7 +75,7 @@ def clear_flat(service: Service, flat: str) -> str:
     parts: list[str | Argv] = [
         ("rm", "-rf", ended),
         f"[ -e {journal} ] || exit 0",
-        f'[ -e {kept}/.quoracy/complete ] || {{ echo "no copy is kept" >&2; exit 1; }}',
+        f'{{ {is_complete(service, flat)}; }} || {{ echo "no copy is kept" >&2; exit 1; }}',
         # From here on the flat directory is not whole: nobody goes back to it.
         f": > {journal}/clearing",
         ("cd", service.directory),
@@ -85,7 +87,7 @@ def clear_flat(service: Service, flat: str) -> str:
 done""",
     ]
     if service.type is ServiceType.STATIC:
-        parts.append(("rm", "-rf", aside_web_root(service)))
+        parts.append(f"[ ! -e {journal}/web-root ] || rm -rf {aside_web_root(service)}")
     parts += [("rm", "-f", owner_note(service)), ("mv", "-T", journal, ended)]
     return script(*parts, ("rm", "-rf", ended))
 

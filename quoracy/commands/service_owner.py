@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from quoracy.commands.guard import state_dir
 from quoracy.commands.script import Argv
 from quoracy.commands.service_layout import release_path
+from quoracy.commands.service_made import MADE
 from quoracy.spec.service import Service
 
 LINKS = ("current", "previous", "current.quoracy-new", "previous.quoracy-new")
@@ -54,11 +55,14 @@ done""",
                 ("chmod", "go-w", directory),
             )
         ),
-        f"""for at in {directory}/.quoracy {directory}/releases {directory}/deps \\
-    {directory}/releases/* {directory}/releases/*/.quoracy; do
-    [ -e "$at" ] || [ -L "$at" ] || continue
-    [ -d "$at" ] && [ ! -L "$at" ] && [ -O "$at" ] \\
-        || {{ echo "$at is in the way: it is not a directory of root's; move it away" >&2; exit 1; }}
+        f"""roots() {{
+    [ -e "$1" ] || [ -L "$1" ] || return 0
+    [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] \\
+        || {{ echo "$1 is in the way: it is not a directory of root's" >&2; exit 1; }}
+}}
+for at in {directory}/.quoracy {directory}/{MADE} {directory}/releases {directory}/deps; do roots "$at"; done
+for at in {directory}/{MADE}/releases/*; do
+    roots "{directory}/releases/${{at##*/}}"; roots "{directory}/releases/${{at##*/}}/.quoracy"
 done""",
     )
 

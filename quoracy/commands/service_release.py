@@ -18,7 +18,9 @@ from quoracy.commands.service_layout import (
     incoming_path,
     release_path,
 )
+from quoracy.commands.service_made import claimed, is_complete, made_path
 from quoracy.commands.service_owner import copied, marked
+from quoracy.commands.service_times import touch_all
 from quoracy.commands.service_user import as_user, in_sandbox
 from quoracy.facts.manifest import Manifest
 from quoracy.spec.service import Service, ServiceType
@@ -33,7 +35,7 @@ def release_files(
 ) -> dict[str, tuple[bytes, int]]:
     """What lies in `.quoracy` of a release: content and mode by path; the record is the last to arrive."""
     files = {
-        "manifest": manifest.text.encode(),
+        "manifest": manifest.recorded.encode(),
         "unit": units.unit.encode(),
         "environment": units.environment,
     }
@@ -69,6 +71,7 @@ def stage_release(
         "umask 022",
         _unless_complete(service, release, "cat > /dev/null"),
         marked(service),
+        claimed(service, f"releases/{release}"),
         ("rm", "-rf", incoming, _aside(service, release)),
         *_from_base(service, incoming, base, copy=copy),
         ("mkdir", "-p", f"{incoming}/.quoracy"),
@@ -82,15 +85,21 @@ def stage_release(
     )
 
 
-def build_release(service: Service, release: str, command: str, timeout_s: int) -> str:
+def build_release(
+    service: Service, release: str, command: str, timeout_s: int, *, time: int
+) -> str:
     """Run the build command in the staged release as the service's user; its output is shown.
 
     Meanwhile the release's own files lie beside it: what a build script writes must not become the unit.
+
+    Args:
+        time: Of all its files afterwards: hosts build at different moments.
     """
     incoming, aside = incoming_path(service, release), _aside(service, release)
     user = service.user
     return script(
         _unless_complete(service, release, ":"),
+        f'[ -e {made_path(service, f"releases/{release}")} ] || {{ echo "it is not staged" >&2; exit 1; }}',
         f'[ -d {aside} ] || {{ [ -s {incoming}/{_RECORD} ] || {{ echo "it is not staged" >&2; exit 1; }}',
         f"mv -T {incoming}/.quoracy {aside}; }}",
         ("chown", "-R", "-h", f"{user}:", incoming),
@@ -98,6 +107,7 @@ def build_release(service: Service, release: str, command: str, timeout_s: int) 
         *copied(incoming, f"{incoming}.built"),
         ("rm", "-rf", incoming),
         ("mv", "-T", f"{incoming}.built", incoming),
+        touch_all(incoming, time),
         ("rm", "-rf", f"{incoming}/.quoracy"),
         # The build may have changed any file: no other release is made from this one.
         f"[ ! -e {aside}/manifest ] || mv -T {aside}/manifest {aside}/manifest-before-build",
@@ -142,8 +152,7 @@ def completed(service: Service, release: str) -> tuple[str | Argv, ...]:
 
 
 def _unless_complete(service: Service, release: str, otherwise: str) -> str:
-    path = release_path(service, release)
-    return f"if [ -e {path}/.quoracy/complete ]; then {otherwise}; exit 0; fi"
+    return f"if {is_complete(service, release)}; then {otherwise}; exit 0; fi"
 
 
 def _aside(service: Service, release: str) -> str:
@@ -153,8 +162,8 @@ def _aside(service: Service, release: str) -> str:
 def _require_dependencies(service: Service, key: str) -> tuple[str, ...]:
     if not key:
         return ()
-    marker = f"{dependencies_path(service, key)}/.complete"
-    return (f'[ -e {marker} ] || {{ echo "the dependencies {key} are not there" >&2; exit 1; }}',)
+    there = f"[ -e {made_path(service, f'deps/{key}')} ] && [ -e {dependencies_path(service, key)}/.complete ]"
+    return (f'{{ {there}; }} || {{ echo "the dependencies {key} are not there" >&2; exit 1; }}',)
 
 
 def _from_base(service: Service, incoming: str, base: str, *, copy: bool) -> tuple[str | Argv, ...]:
@@ -163,7 +172,7 @@ def _from_base(service: Service, incoming: str, base: str, *, copy: bool) -> tup
     path = release_path(service, base)
     how = ("cp", "-a", "--reflink=auto") if copy else ("cp", "-al")
     return (
-        f'[ -e {path}/.quoracy/complete ] || {{ echo "release {base} is not there" >&2; exit 1; }}',
+        f'{{ {is_complete(service, base)}; }} || {{ echo "release {base} is not there" >&2; exit 1; }}',
         (*how, "-T", path, incoming),
         f"""if [ -e {path}/.quoracy/links ]; then
     while IFS= read -r name; do

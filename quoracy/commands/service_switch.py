@@ -8,13 +8,16 @@ from __future__ import annotations
 from quoracy.commands.script import Argv, link, script
 from quoracy.commands.service_layout import (
     UNITS,
+    journal_path,
     public_path,
     release_path,
     socket_name,
     web_root,
 )
+from quoracy.commands.service_made import MADE, is_complete
 from quoracy.commands.service_owner import require_root_owned
 from quoracy.commands.service_process import dotenv_copied, rest_ended
+from quoracy.commands.service_unit import require_own_units
 from quoracy.commands.service_user import in_sandbox
 from quoracy.spec.service import Service, ServiceType
 
@@ -26,13 +29,18 @@ _HOOK = (
 )
 
 
-def switch_release(service: Service, release: str) -> str:
+def switch_release(service: Service, release: str, *, times: str = "") -> str:
     """Let unit and link follow a complete release, and restart the service.
 
     `previous` is written first. Where it led before is kept beside it for `switch_back`.
+
+    Args:
+        times: Fragment that makes its files newer than what serves (`quoracy.commands.service_times`).
     """
     return script(
         require_complete(service, release),
+        *require_own_units(service),
+        *([times] if times else ()),
         *install_units(service, release),
         unproven(service, release),
         _follow(service, release),
@@ -40,8 +48,12 @@ def switch_release(service: Service, release: str) -> str:
     )
 
 
-def switch_back(service: Service, release: str, failed: str) -> str:
-    """Let unit and link follow the release that served before; `previous` is what it was then."""
+def switch_back(service: Service, release: str, failed: str, *, times: str = "") -> str:
+    """Let unit and link follow the release that served before; `previous` is what it was then.
+
+    Args:
+        times: As in `switch_release`, once it serves: whether it comes back does not depend on them.
+    """
     directory = service.directory
     older = f"{directory}/.quoracy/older"
     return script(
@@ -63,6 +75,7 @@ def switch_back(service: Service, release: str, failed: str) -> str:
         *stopped(service),
         "fi",
         *start_service(service, must_read=False),
+        *([f"(\n{times}\n) || :"] if times else ()),
     )
 
 
@@ -185,14 +198,18 @@ def start_service(service: Service, *, must_read: bool = True) -> tuple[str | Ar
 def follow_web_root(service: Service) -> tuple[str | Argv, ...]:
     """static: fragments that let nginx's directory lead to whatever release is current.
 
-    A directory that stands there is moved aside, and stays until the flat files are cleared.
+    The original's directory is moved aside in an adoption, and stays until the flat files are cleared.
     """
-    root = web_root(service)
+    root, journal = web_root(service), journal_path(service)
     target = public_path(service)
     return (
         ("mkdir", "-p", "/var/www"),
         f'if [ "$(readlink {root})" != {target} ]; then',
-        f"if [ -d {root} ] && [ ! -L {root} ]; then mv -T {root} {aside_web_root(service)}; fi",
+        f"""if [ -e {root} ] && [ ! -L {root} ] && ! rmdir {root} 2>/dev/null; then
+    [ -d {root} ] && [ -e {journal} ] || {{ echo "{root} is in the way: Quoracy has not made it" >&2; exit 1; }}
+    : > {journal}/web-root
+    mv -T {root} {aside_web_root(service)}
+fi""",
         link(target, root),
         "fi",
     )
@@ -204,9 +221,9 @@ def aside_web_root(service: Service) -> str:
 
 
 def require_complete(service: Service, release: str) -> str:
-    """Fragment that stops when a release is not there, or others than root could have put it there."""
-    marker = f"{release_path(service, release)}/.quoracy/complete"
-    missing = f'[ -e {marker} ] || {{ echo "release {release} is not there" >&2; exit 1; }}'
+    """Fragment that stops when a release is not there, not ours, or others than root could have put it there."""
+    there = is_complete(service, release)
+    missing = f'{{ {there}; }} || {{ echo "release {release} is not there" >&2; exit 1; }}'
     return f"{missing}\n{require_root_owned(service, release)}"
 
 
@@ -217,10 +234,12 @@ def _follow(service: Service, release: str) -> str:
     return f"""proven() {{
     [ "$1" = releases/flat ] || [ -e {directory}/$1/.quoracy/healthy ] || [ -e {directory}/$1/.quoracy/proven ]
 }}
+# A link that somebody has led elsewhere is nothing to go back to.
+ours() {{ [ -n "$1" ] && [ -e "{directory}/{MADE}/$1" ]; }}
 now=$(readlink {directory}/current) || now=''
 if [ "$now" != {target} ]; then
     before=$(readlink {directory}/previous) || before=''
-    if [ -n "$now" ] && [ "$before" != "$now" ] \\
+    if ours "$now" && [ "$before" != "$now" ] \\
         && {{ [ "$before" = {target} ] || proven "$now" || ! proven "$before"; }}; then
         if [ -n "$before" ]; then ln -s -f -n "$before" {older}; else rm -f {older}; fi
         ln -s -f -n "$now" {directory}/previous.quoracy-new

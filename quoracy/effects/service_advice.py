@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from quoracy.facts.service import ServiceHostFacts
 from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
+from quoracy.plan.service_switching import has_way_back
 from quoracy.spec.service import Service
 
 _BEFORE = (
@@ -25,3 +27,22 @@ def advice(step: Step, service: Service) -> str:
     if isinstance(step, _AFTER):
         return f"{again}: the new release serves, and what is left to do is done then"
     return f"see `journalctl -u {service.unit}` on that host, {again}"
+
+
+def is_kept(step: Step, found: ServiceHostFacts) -> bool:
+    """Whether what a step that failed has switched to stays, as there is nothing to go back to.
+
+    Args:
+        found: The host as it was before anything was changed.
+    """
+    match step:
+        case steps.SwitchRelease(_, release, _) | steps.AwaitService(_, release):
+            pass
+        case steps.RunHook(_, release, "after"):
+            pass
+        case _:
+            return False
+    known = found.releases.get(release)
+    # One that was healthy before is what is gone back to, or was asked for by its name.
+    is_new = bool(release) and not (known and known.proven)
+    return is_new and not has_way_back(found, release)

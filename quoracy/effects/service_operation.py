@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from quoracy.effects.operation import Operation
 from quoracy.effects.service_gather import gather_service
 from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.effects.service_steps import COPY_S, apply_service_step
+from quoracy.effects.service_times import Times
 from quoracy.errors import ForwardingForbidden
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.operate.run import Leased
@@ -130,6 +132,7 @@ class ServiceWork:
             request=operation.request,
             found=facts.heard,
             log=operation.log,
+            times=Times(operation.service, operation.pool, facts.heard, int(time.time())),
         )
 
     def gate(self, group: Group) -> None:

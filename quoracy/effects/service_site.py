@@ -22,6 +22,7 @@ from quoracy.code.sandbox import require_sandbox
 from quoracy.code.scan import Scanned, scan
 from quoracy.commands.service_layout import DEPENDENCY_LINK
 from quoracy.effects.project import LoadedService
+from quoracy.effects.service_times import Times
 from quoracy.effects.site import Site
 from quoracy.errors import StepFailed
 from quoracy.facts.service import ServiceHostFacts
@@ -155,6 +156,7 @@ class ServiceSite(Site):
         request: What is to run; None in a rollback.
         found: What the hosts have said when the plan was made.
         log: Shows the output of builds and hooks as it comes.
+        times: When the files of releases count as changed.
     """
 
     service: Service
@@ -162,3 +164,4 @@ class ServiceSite(Site):
     request: RedeployRequest | None
     found: Mapping[str, ServiceHostFacts]
     log: Log
+    times: Times

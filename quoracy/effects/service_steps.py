@@ -16,12 +16,11 @@ from quoracy.commands.guard import guarded
 from quoracy.db.models import Release
 from quoracy.db.services import record_release
 from quoracy.effects.await_service import await_service
-from quoracy.effects.looks import understood
-from quoracy.effects.service_advice import advice
+from quoracy.effects.service_advice import advice, is_kept
 from quoracy.effects.service_site import Code, ServiceSite
 from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
 from quoracy.facts.bounded import one_line
-from quoracy.facts.manifest import Manifest, difference, parse_manifest
+from quoracy.facts.manifest import Manifest, difference
 from quoracy.facts.service import ReleaseFacts, record_of
 from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
@@ -50,6 +49,9 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
         return _apply(step, site)
     except (CommandFailed, StepFailed) as error:
         error.next_step = error.next_step or advice(step, site.service)
+        before = site.found.get(step.host)
+        if before is not None and is_kept(step, before):
+            error.add_note("there was no release to go back to, so the new one stays as it is")
         raise
 
 
@@ -66,7 +68,9 @@ def _apply(step: Step, site: ServiceSite) -> str:
             code, _ = _wanted(site)
             limit = site.service.redeploy.build_timeout
             command = host_build(site.service, code.source)
-            script = service_release.build_release(site.service, step.release, command, limit)
+            script = service_release.build_release(
+                site.service, step.release, command, limit, time=site.times.now
+            )
             return _shown(step, site, script, limit + MARGIN_S)
         case steps.RunHook():
             return _run_hook(step, site)
@@ -94,12 +98,15 @@ def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
         case steps.KeepFlat(host, release):
             record = record_of(_record(host, release, site, note="flat directory"))
             return service_flat.keep_flat(service, release, record), COPY_S
-        case steps.SwitchRelease(_, release):
-            return service_switch.switch_release(service, release), switch
-        case steps.SwitchBack(_, release, failed):
-            return service_switch.switch_back(service, release, failed), switch
-        case steps.AdoptService(_, release, flat):
-            return service_adopt.adopt_service(service, release, flat), switch
+        case steps.SwitchRelease(_, release, _):
+            times = site.times.before_switch(step.host, release)
+            return service_switch.switch_release(service, release, times=times), switch
+        case steps.SwitchBack(host, release, failed):
+            times = site.times.after_return(host, release, failed)
+            return service_switch.switch_back(service, release, failed, times=times), switch
+        case steps.AdoptService(host, release, flat):
+            times = site.times.before_switch(host, release)
+            return service_adopt.adopt_service(service, release, flat, times=times), switch
         case steps.ReleaseAdopted():
             return service_adopt.release_adopted(service), switch
     raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
@@ -145,8 +152,11 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
     service = site.service
     code, request = _wanted(site)
     tree = code.shipped(site.found[step.host].host.architecture)
-    base = _base(step, site)
-    found = difference(base or Manifest(()), tree.manifest)
+    base = site.times.manifest(step.host, step.base) if step.base else None
+    # Of a host where files were edited, nobody knows what it has served.
+    wanted = site.times.of(tree.manifest, anew=step.host in request.drifted)
+    site.times.note(step.host, step.release, wanted)
+    found = difference(base or Manifest(()), wanted)
     record = _record(step.host, step.release, site, note=request.note)
     script = service_release.stage_release(
         service,
@@ -163,7 +173,7 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
         found.changed,
         deleted=found.deleted,
         extra=service_release.release_files(
-            tree.manifest, record_of(record), render_unit(service, step.release)
+            wanted, record_of(record), render_unit(service, step.release)
         ),
     )
     sent = _Counted(chunks)
@@ -185,21 +195,6 @@ class _Counted:
             yield chunk
 
 
-def _base(step: steps.StageRelease, site: ServiceSite) -> Manifest | None:
-    """What the base consists of; the look has brought it along unless its code is the wanted one."""
-    if not step.base:
-        return None
-    known = site.found[step.host].manifest
-    if known is not None:
-        return known
-    script = commands.read_manifest(site.service, step.base)
-    what = "read the manifest"
-    told = site.pool[step.host].run(script, what=what, check=False)
-    if told.exit_code or not told.stdout:
-        return None
-    return understood(told.stdout, parse_manifest, what=what, host=step.host)
-
-
 def _record(host: str, release: str, site: ServiceSite, *, note: str) -> ReleaseFacts:
     """What the release says of itself."""
     _, request = _wanted(site)
@@ -210,7 +205,7 @@ def _record(host: str, release: str, site: ServiceSite, *, note: str) -> Release
         recipe="" if flat else request.recipe,
         dependencies="" if flat else request.dependencies[host],
         runtime=site.found[host].runtime,
-        created_s=int(datetime.now(UTC).timestamp()),
+        created_s=site.times.now,
         operation=site.stamp,
         note=note,
         port=0 if flat else site.service.port or 0,

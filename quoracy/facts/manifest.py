@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -13,6 +13,8 @@ from quoracy.facts import bounded
 from quoracy.facts.bounded import Unreadable
 
 Kind = Literal["file", "link", "dir"]
+MAX_TIME = 2**33
+"""What the header of a tar can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Entry:
         executable: Whether its owner may execute it; no other permission is kept.
         size: Bytes; 0 for links and directories.
         content: SHA-256 of a file in hexadecimal, the target of a link, "" for a directory.
+        time: When a file counts as changed, in seconds since the epoch; 0 when that is not decided. It
+            is no part of what the tree is.
     """
 
     path: str
@@ -32,6 +36,7 @@ class Entry:
     executable: bool
     size: int
     content: str
+    time: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,21 @@ class Manifest:
         )
 
     @cached_property
+    def recorded(self) -> str:
+        """The same with times, as a release on a host keeps it."""
+        return "".join(
+            json.dumps([e.path, e.kind, int(e.executable), e.size, e.content, e.time]) + "\n"
+            for e in self.entries
+        )
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @staticmethod
     def parse(text: str) -> Manifest:
-        """Read what `text` gives.
+        """Read what `text` or `recorded` gives.
 
         Raises:
             Unreadable: It is something else.
@@ -97,13 +110,18 @@ def _entry(row: str) -> Entry:
             0 | 1 as executable,
             int(size),
             str(content),
-        ]:
-            if 0 <= size <= bounded.INT64:
-                return Entry(path, kind, bool(executable), size, content)
+            *time,
+        ] if 0 <= size <= bounded.INT64 and len(time) < 2:
+            return Entry(path, kind, bool(executable), size, content, *map(_time, time))
     raise Unreadable(f"this is not a manifest: {bounded.one_line(row, _SHOWN)}")
 
 
 _SHOWN = 100
+
+
+def _time(told: object) -> int:
+    """What can be no time counts as none."""
+    return told if type(told) is int and 0 <= told < MAX_TIME else 0
 
 
 def _at_or_below(path: str, paths: frozenset[str]) -> bool:
@@ -117,7 +135,8 @@ class Difference:
     """What has to be done to a tree to make it another one: first `deleted`, then `changed`.
 
     Attributes:
-        changed: New paths, and those with another content, kind or mode.
+        changed: New paths, and those with another content, kind or mode, or another time where that
+            is decided.
         deleted: Paths that go before the changed ones come, so also a file whose place a directory
             takes, and all in a directory whose place a link takes. Directories that become empty are
             not named.
@@ -134,13 +153,17 @@ def difference(before: Manifest, after: Manifest) -> Difference:
     directories = {entry.path for entry in after.entries if entry.kind == "dir"}
     directories |= _directories(after)
     return Difference(
-        tuple(entry for entry in after.entries if old.get(entry.path) != entry),
+        tuple(entry for entry in after.entries if _is_another(old.get(entry.path), entry)),
         tuple(
             entry.path
             for entry in before.entries
             if entry.path not in (directories if entry.kind == "dir" else files)
         ),
     )
+
+
+def _is_another(before: Entry | None, after: Entry) -> bool:
+    return before != after or bool(before and after.time and before.time != after.time)
 
 
 def _directories(manifest: Manifest) -> set[str]:

@@ -15,10 +15,13 @@ from quoracy.facts.limits import MIB, UNPACKED_BYTES
 from quoracy.facts.manifest import Manifest
 from quoracy.facts.question import Answer
 from quoracy.facts.service_flat import parse_flat
-from quoracy.facts.service_place import parse_place
+from quoracy.facts.service_place import LINKS, parse_place
 from quoracy.facts.service_record import parse_record
+from quoracy.facts.service_unit import foreign_units
 from quoracy.spec.service import Service
 from quoracy.templates.service import made_for
+
+SHA256_DIGITS = 64
 
 Layout = Literal["none", "flat", "releases"]
 
@@ -65,6 +68,7 @@ class UnitFacts:
         running_in: Working directory of the main process, links resolved; "" when none runs.
         socket: Whether its socket unit is active.
         subject: The service that the unit file was made for; "" when it does not say.
+        foreign: What is wrong with unit and socket when they are somebody else's, a sentence each.
     """
 
     active: str
@@ -75,6 +79,7 @@ class UnitFacts:
     running_in: str
     socket: bool
     subject: str = ""
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,14 @@ class ServiceHostFacts:
         prepared: Whether the directory `shared` is there, which is made with the service's user.
         adopting: Whether an adoption was begun and not ended.
         port_taken: Whether something that is not this service listens on its port.
-        web_root: static: where /var/www/<service> leads to, "" when there is nothing, "directory"
-            when it is one.
+        web_root: static: where /var/www/<service> leads to, "" when there is nothing, "empty",
+            "directory" or "file" when it is no link.
+        directory_of: Who has the service's directory, while Quoracy has made nothing there; "" when
+            there is none, or a service runs right in it.
         subject: The service that the directory is kept for; "" when nobody has said so.
         taken: Names of ours in the directory that we have not made.
+        strange: What lies in `releases` and `deps` and is not ours, as `releases/abc`; at most a hundred.
+        astray: The one of these that `current` leads to; "" when it does not.
     """
 
     host: HostFacts
@@ -118,8 +127,11 @@ class ServiceHostFacts:
     adopting: bool = False
     port_taken: bool = False
     web_root: str = ""
+    directory_of: str = ""
     subject: str = ""
     taken: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
+    astray: str = ""
 
 
 def record_of(release: ReleaseFacts) -> bytes:
@@ -133,20 +145,20 @@ def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> Servi
     """The answers to `service_questions`."""
     place = bounded.parsed(answers, "place", lambda answer: parse_place(service, answer))
     releases = bounded.parsed(answers, "records", _releases)
-    current, previous = (
-        _known(place.leads(f"{service.directory}/{name}"), releases)
-        for name in ("current", "previous")
-    )
+    leads_to, before = (place.leads(f"{service.directory}/{name}") for name in LINKS)
+    current, previous = (_known(service, target, releases) for target in (leads_to, before))
     flat, written = bounded.parsed(answers, "flat", parse_flat)
     digest = bounded.parsed(answers, "digest", lambda answer: answer)
     unit = bounded.parsed(answers, "unit", lambda answer: _unit(service, answer, digest))
+    strange = bounded.parsed(answers, "strange", _strange)
     return ServiceHostFacts(
         host=parse_host(answers),
         layout="releases" if place.switched else "flat" if flat else "none",
         current=current,
         previous=previous,
         releases=releases,
-        manifest=bounded.parsed(answers, "manifest", _manifest),
+        # What the link leads to may be somebody's own.
+        manifest=bounded.parsed(answers, "manifest", _manifest) if current else None,
         unit=unit,
         runtime=bounded.parsed(answers, "runtime", _runtime),
         dependencies=bounded.parsed(answers, "dependencies", _dependencies),
@@ -158,14 +170,23 @@ def parse_service_host(service: Service, answers: Mapping[str, Answer]) -> Servi
             _listening(answers["unit"]) - _own(answers["unit"], stopped_whole=place.switched)
         ),
         web_root=place.leads(web_root(service)),
+        directory_of="" if flat or place.subject is not None else place.owner,
         subject=place.subject or "",
         taken=place.taken(flat=bool(flat)),
+        strange=strange,
+        astray=next((path for path in strange if path == _inside(service, leads_to)), ""),
     )
 
 
-def _known(target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
-    name = target.rpartition("/")[2]
-    return name if name in releases else None
+def _known(service: Service, target: str, releases: Mapping[str, ReleaseFacts]) -> str | None:
+    """The release of ours that a link leads to."""
+    place, _, name = _inside(service, target).partition("/")
+    return name if place == "releases" and name in releases else None
+
+
+def _inside(service: Service, target: str) -> str:
+    """Where a link in the service's directory leads, seen from there."""
+    return target.removeprefix(f"{service.directory}/")
 
 
 _MOST = 10_000
@@ -187,6 +208,11 @@ def _release(line: str) -> ReleaseFacts:
         healthy=mark == "healthy",
         proven=mark in ("healthy", "proven"),
     )
+
+
+def _strange(answer: Answer) -> tuple[str, ...]:
+    lines = bounded.few(answer.lines, "names that are not ours", _MOST)
+    return tuple(bounded.line(line, "a name that is not ours") for line in lines)
 
 
 def _runtime(answer: Answer) -> str:
@@ -229,11 +255,17 @@ def _unit(service: Service, shown: Answer, digest: Answer) -> UnitFacts:
         sub=bounded.word(told.get("SubState", ""), "SubState"),
         main_pid=bounded.shown_number(told, "MainPID"),
         restarts=bounded.shown_number(told, "NRestarts"),
-        digest=bounded.word(next(iter(digest.text.split()), ""), "its digest"),
+        digest=bounded.word(_digest(digest), "its digest"),
         running_in=_as_named(service, added.get("cwd", ""), added.get("real", "")),
         socket="ActiveState=active" in beside.partition("\n\n")[0].splitlines(),
         subject=next((subject for line in digest.lines if (subject := made_for(line))), ""),
+        foreign=tuple(foreign_units(service, shown, digest)),
     )
+
+
+def _digest(answer: Answer) -> str:
+    first = next(iter(answer.text.split()), "")
+    return first if len(first) == SHA256_DIGITS else ""
 
 
 def _as_named(service: Service, path: str, real: str) -> str:

@@ -18,11 +18,17 @@ LINKS = ("current", "previous")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A file of one of the names: the letter that find(1) has for its type, its owner, its target."""
+    """A file of one of the names: the letter that find(1) has for its type, its owner, its target.
+
+    Attributes:
+        empty: Whether it is a directory with nothing in it.
+    """
 
     kind: str
     uid: str
+    owner: str
     target: str
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,19 @@ class Place:
     subject: str | None
 
     def leads(self, path: str) -> str:
-        """Where a link leads; "directory" or "file" when it is none, "" when there is nothing."""
+        """Where a link leads; "empty", "directory" or "file" when it is none, "" when there is nothing."""
         found = self.named.get(path)
         if found is None:
             return ""
-        return found.target if found.kind == "l" else "directory" if found.kind == "d" else "file"
+        if found.kind == "d":
+            return "empty" if found.empty else "directory"
+        return found.target if found.kind == "l" else "file"
+
+    @property
+    def owner(self) -> str:
+        """Who has the directory itself; "" when it is none, or reached through a link."""
+        found = self.named.get(self.directory)
+        return found.owner if found is not None and found.kind != "l" else ""
 
     @property
     def switched(self) -> bool:
@@ -86,7 +100,8 @@ def place_question(service: Service) -> str:
     """One process for all names; the subject is read by the shell, where root has made `.quoracy`."""
     own = f"{service.directory}/.quoracy"
     names = " ".join(f"{service.directory}/{name}" for name in OURS)
-    return f"""find {names} {journal_path(service)} {web_root(service)} -maxdepth 0 -printf '%p %y %U %l\\n'
+    return f"""find {service.directory} {names} {journal_path(service)} {web_root(service)} -maxdepth 0 \\
+    \\( -type d -empty -printf '%p e %U %u \\n' -o -printf '%p %y %U %u %l\\n' \\)
 subject=
 [ -L {own} ] || [ ! -O {own} ] || {{ read -r subject < {mark_path(service)}; echo "subject=$subject"; }}"""
 
@@ -106,10 +121,15 @@ def parse_place(service: Service, answer: Answer) -> Place:
 
 def _named(line: str) -> tuple[str, Named]:
     """Path, type, owner, and target of a link, as `place_question` has them printed."""
-    words = line.split(" ", 3)
-    if len(words) != 4:
+    words = line.split(" ", 4)
+    if len(words) != 5:
         raise Unreadable(f"{bounded.one_line(line)!r} is not path, type, owner and target")
-    path, kind, uid, target = words
+    path, kind, uid, owner, target = words
+    empty = kind == "e"
     return path, Named(
-        bounded.word(kind, "a type"), bounded.word(uid, "an owner"), bounded.line(target, path)
+        "d" if empty else bounded.word(kind, "a type"),
+        bounded.word(uid, "an owner"),
+        bounded.word(owner, "an owner's name"),
+        bounded.line(target, path),
+        empty,
     )

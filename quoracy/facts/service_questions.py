@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from quoracy.commands.guard import state_dir
-from quoracy.commands.service_layout import UNITS
+from quoracy.commands.service_made import MADE, strange_question
 from quoracy.facts.host import host_questions
 from quoracy.facts.service_flat import flat_question
 from quoracy.facts.service_place import place_question
-from quoracy.facts.service_unit import listeners, sockets_held, unit_shown
+from quoracy.facts.service_unit import files_question, listeners, sockets_held, unit_shown
 from quoracy.spec.service import Service, ServiceType
 
 _VERSIONS = {
@@ -34,25 +34,22 @@ def service_questions(service: Service, source: str) -> dict[str, str]:
             "*) gzip -1 -c .quoracy/manifest | base64 -w0 ;; esac"
         ),
         "unit": _unit(service),
-        "digest": ":"
-        if service.type is ServiceType.STATIC
-        # Its first line says whose it is.
-        else f"sha256sum {UNITS}/{service.unit}; "
-        f"read -r line < {UNITS}/{service.unit} && printf '%s\\n' \"$line\"",
+        "digest": files_question(service),
         "runtime": _runtime(service),
         "dependencies": (
-            f"cd {directory}/deps && for f in */.complete; do "
-            '[ ! -e "$f" ] || echo "${f%/.complete}"; done'
+            f"cd {directory}/deps && for f in */.complete; do k=${{f%/.complete}}; "
+            f'[ ! -e "$f" ] || [ ! -e ../{MADE}/deps/"$k" ] || echo "$k"; done'
         ),
+        "strange": strange_question(service),
         "flat": flat_question(service),
     }
 
 
 def _records(directory: str) -> str:
-    """ID, last mark of the gate, and record of each complete release, without a process for any."""
+    """ID, last mark of the gate, and record of each complete release of ours, without a process for any."""
     return f"""cd {directory}/releases && [ -O . ] && for f in */.quoracy/complete; do
 d=${{f%/complete}}
-[ -e "$f" ] && [ -O "$d/.." ] && [ ! -L "$d" ] && [ -O "$d" ] && read -r record < "$d/release.json" || continue
+[ -e "$f" ] && [ -e ../{MADE}/releases/"${{d%/.quoracy}}" ] && [ -O "$d/.." ] && [ ! -L "$d" ] && [ -O "$d" ] && read -r record < "$d/release.json" || continue
 mark=none; for m in proven healthy; do [ ! -e "$d/$m" ] || mark=$m; done
 printf '%s %s %s\\n' "${{d%/.quoracy}}" $mark "$record"
 done"""

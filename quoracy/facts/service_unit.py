@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from quoracy.commands.service_layout import socket_name
+from collections.abc import Iterator
+
+from quoracy.commands.service_layout import UNITS, socket_name
+from quoracy.commands.service_unit import of_directory
+from quoracy.facts.question import Answer
 from quoracy.spec.service import Service, ServiceType
+from quoracy.templates.service import made_for
+
+SHOWN = "Id,LoadState,FragmentPath,ActiveState,SubState,MainPID,NRestarts,ControlGroup,Listen"
 
 
 def unit_shown(service: Service) -> str:
@@ -11,7 +18,7 @@ def unit_shown(service: Service) -> str:
     names = service.unit
     if service.type is not ServiceType.STATIC:
         names += f" {socket_name(service)}"
-    return f"""show=$(systemctl show -p Id,ActiveState,SubState,MainPID,NRestarts,ControlGroup,Listen {names})
+    return f"""show=$(systemctl show -p {SHOWN} {names})
 printf '%s\\n\\n' "$show"
 p=${{show#*MainPID=}}; p=${{p%%[!0-9]*}}"""
 
@@ -80,3 +87,46 @@ done <<END
 $listening
 END
 echo "stranger=$stranger\""""
+
+
+def files_question(service: Service) -> str:
+    """Digest and first line of the unit's file, what it starts, and the first line of the socket unit's."""
+    if service.type is ServiceType.STATIC:
+        return ":"
+    unit, socket = f"{UNITS}/{service.unit}", f"{UNITS}/{socket_name(service)}"
+    return f"""sha256sum {unit}
+{of_directory(service)}
+{{ read -r line < {unit} && printf '%s\\n' "$line"; }} 2>/dev/null
+[ ! -e {unit} ] || ! of_directory || echo of_directory=yes
+{{ read -r line < {socket} && printf 'socket=%s\\n' "$line"; }} 2>/dev/null || :"""
+
+
+def foreign_units(service: Service, shown: Answer, files: Answer) -> Iterator[str]:
+    """What is wrong with each of the service's units that is neither ours nor its own, in words.
+
+    Args:
+        shown: Unit and socket as `unit_shown` prints them.
+        files: The answer to `files_question`.
+    """
+    if service.type is ServiceType.STATIC:
+        return
+    unit, _, socket = shown.text.strip().partition("\n\n")
+    ours = any(made_for(line) for line in files.lines) or files.pairs.get("of_directory") == "yes"
+    yield from _foreign(service, service.unit, Answer(unit, 0).pairs, ours=ours)
+    beside = Answer(socket.partition("\n\n")[0], 0).pairs
+    ours = bool(made_for(files.pairs.get("socket", "")))
+    yield from _foreign(service, socket_name(service), beside, ours=ours)
+
+
+def _foreign(service: Service, unit: str, told: dict[str, str], *, ours: bool) -> Iterator[str]:
+    known, place = told.get("Id", unit), told.get("FragmentPath", "")
+    if known != unit:
+        yield f"{unit} is another name of {known} ({place})"
+    elif ours:
+        return
+    elif told.get("LoadState") != "not-found":
+        state = told.get("LoadState", "not known to systemd")
+        file = f"its file {place}" if place else f"it is {state}, and"
+        yield f"{unit} is not this service's: {file} is none of Quoracy's and starts nothing in {service.directory}"
+    elif told.get("MainPID", "0") != "0":
+        yield f"{unit} runs and has no file any more, so it is not known whose it is"

@@ -22,7 +22,7 @@ from quoracy.errors import (
     RolledBack,
     Stopped,
 )
-from quoracy.operate.interrupt import stop_asked
+from quoracy.operate.interrupt import ended_once, stop_asked
 from quoracy.operate.journal import Journal
 from quoracy.operate.put_back import not_put_back, put_back
 from quoracy.plan.plan import Group, Plan, Step, Undoes, remaining_actions
@@ -72,7 +72,8 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
         aside(partial(journal.step, step, work.apply))
     course = _Course(work, journal, plan.undoes)
     try:
-        _take_groups(now, course)
+        with ended_once():
+            _take_groups(now, course)
     except (LeaseHeld, Stopped):
         raise
     except QuoracyError as error:
@@ -103,7 +104,7 @@ def _take_groups(now: Plan, course: _Course) -> None:
         _require_no_stop(now, groups)
         group, rest = groups[0], groups[1:]
         try:
-            work.enter(group, lambda group=group: _run(group, course))  # type: ignore[misc]
+            work.enter(group, lambda group=group: _run_once(group, course))  # type: ignore[misc]
         except (LeaseHeld, RolledBack, RollbackFailed, Abandoned):
             raise
         except BaseException as error:
@@ -137,6 +138,11 @@ def _require_no_stop(plan: Plan, groups: tuple[Group, ...]) -> None:
             where=plan.cluster,
             next_step="run the same command again to go on",
         )
+
+
+def _run_once(group: Group, course: _Course) -> None:
+    with ended_once():  # Prefect has put its own handlers in place for a subflow
+        _run(group, course)
 
 
 def _run(group: Group, course: _Course) -> None:

@@ -100,8 +100,9 @@ def _said(error: BaseException, group: Group) -> tuple[str, str]:
         return error.what, error.where
     if isinstance(error, Exception):
         return f"{type(error).__name__}: {error}", group.title
-    by_key = isinstance(error, KeyboardInterrupt)
-    return "interrupted by Ctrl-C" if by_key else "cancelled", group.title
+    if isinstance(error, KeyboardInterrupt):  # SIGTERM and SIGHUP say their names
+        return str(error) or "interrupted by Ctrl-C", group.title
+    return "cancelled", group.title
 
 
 def not_put_back(error: BaseException, group: Group) -> RollbackFailed:

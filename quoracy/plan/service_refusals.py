@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from quoracy.facts.service import ServiceHostFacts
 from quoracy.facts.service_site import ServiceFacts
 from quoracy.plan.plan import Step
 from quoracy.plan.service_steps import BuildRelease, InstallDependencies, RunHook
-from quoracy.spec.document import printed
+from quoracy.plan.service_strangers import refuse_strangers, refuse_taken_names, told
 from quoracy.spec.fields import within
 from quoracy.spec.service import Service, ServiceType
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("x86_64", "aarch64")
 RESERVE_BYTES = 64 * 1024**2
-MAX_TOLD = 12
 _RUNTIMES = {
     ServiceType.NODEJS: "Node.js",
     ServiceType.PYTHON: "Python 3 with venv",
@@ -35,6 +34,7 @@ def refuse_service(
     verdicts = refuse_hosts(service, facts)
     for name, found in facts.heard.items():
         verdicts += _machine(service, name, found, request)
+        verdicts += refuse_taken_names(service, name, found, request)
         verdicts += _strays(service, name, found, request)
     return verdicts
 
@@ -51,8 +51,7 @@ def refuse_hosts(service: Service, facts: ServiceFacts) -> list[Verdict]:
         for name, silent in facts.silent.items()
     ]
     for name, found in facts.heard.items():
-        verdicts += _port(service, name, found)
-        verdicts += _place(service, name, found)
+        verdicts += refuse_strangers(service, name, found)
         if not found.host.systemd:
             verdicts.append(
                 failed(
@@ -86,46 +85,6 @@ def refuse_without_bus(
         for name, title in needing.items()
         if not facts.heard[name].host.bus
     ]
-
-
-def _port(service: Service, name: str, found: ServiceHostFacts) -> Iterator[Verdict]:
-    if found.port_taken:
-        yield failed(
-            "PortTaken",
-            f"something else listens on port {service.port}",
-            where=name,
-            next_step="stop it, or give the service another app_port",
-        )
-
-
-def _place(service: Service, name: str, found: ServiceHostFacts) -> Iterator[Verdict]:
-    """Directory and unit are this service's, and what is called like ours there is ours."""
-    directory = service.directory
-    if found.subject not in ("", service.subject):
-        yield failed(
-            "OwnedByAnother",
-            f"{directory} is kept for {found.subject}",
-            where=name,
-            next_step="give one of the two another app_dir; or, when that service is no more, "
-            f"remove {directory}/.quoracy/owner there",
-        )
-    if found.unit.subject not in ("", service.subject):
-        yield failed(
-            "OwnedByAnother",
-            f"the unit {service.unit} was installed for {found.unit.subject}",
-            where=name,
-            next_step="give one of the two another app_service_name; or, when that service is no "
-            "more, disable and remove its unit there",
-        )
-    if found.taken:
-        yield failed(
-            "NamesTaken",
-            f"in {directory} there is something that Quoracy has not made, or that is not root's any "
-            f"more, and has one of its names: {', '.join(found.taken)}",
-            where=name,
-            next_step="move it away; or, when the service needs it there, choose a new app_dir and "
-            "copy what the service writes to shared in it",
-        )
 
 
 def forwarding_forbidden(name: str, said: str, next_step: str) -> Verdict:
@@ -174,7 +133,7 @@ def _strays(
     if stray:
         yield failed(
             "FilesUnnamed",
-            f"{len(stray)} files in {service.directory} are not in the code: {_told(stray)}",
+            f"{len(stray)} files in {service.directory} are not in the code: {told(stray)}",
             where=name,
             next_step="name what the service writes under redeploy.shared, and what is not "
             "needed any more under redeploy.leave_behind",
@@ -184,16 +143,11 @@ def _strays(
         yield failed(
             "FilesChangedByService",
             f"{len(changed)} files are in the code and are others in {service.directory}, changed "
-            f"after the service has started, or databases: {_told(changed)}",
+            f"after the service has started, or databases: {told(changed)}",
             where=name,
             next_step="name what the service writes under redeploy.shared, and what the code is to "
             "replace under redeploy.leave_behind",
         )
-
-
-def _told(paths: Sequence[str]) -> str:
-    more = ", …" if len(paths) > MAX_TOLD else ""
-    return ", ".join(map(printed, paths[:MAX_TOLD])) + more
 
 
 def _is_named(service: Service, path: str, request: RedeployRequest) -> bool:

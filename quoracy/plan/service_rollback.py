@@ -10,7 +10,13 @@ from quoracy.facts.service_site import ServiceFacts
 from quoracy.plan.plan import Change, Plan, Step
 from quoracy.plan.service_refusals import refuse_hosts
 from quoracy.plan.service_steps import FLAT, AwaitService, SwitchRelease
-from quoracy.plan.service_switching import is_proven, runs_current, switch_groups, way_back
+from quoracy.plan.service_switching import (
+    is_proven,
+    previous_of,
+    runs_current,
+    switch_groups,
+    way_back,
+)
 from quoracy.spec.service import Service
 
 OPERATION = "service-rollback"
@@ -151,9 +157,7 @@ def _switch(service: Service, found: ServiceHostFacts, name: str, target: str) -
     if found.current == target and known.healthy and runs_current(service, found):
         return ()
     # When the older one does not serve either, the one that serves now comes back.
-    previous = found.current if found.current in found.releases else None
-    back = previous if previous and previous != target else ""
-    return (SwitchRelease(name, target, back), AwaitService(name, target))
+    return (SwitchRelease(name, target, previous_of(found, target)), AwaitService(name, target))
 
 
 def _nothing(service: Service, title: str, verdicts: list[Verdict]) -> Plan:

@@ -92,8 +92,13 @@ def is_proven(found: ServiceHostFacts, release: str) -> bool:
 def previous_of(found: ServiceHostFacts, release: str) -> str:
     """The release to go back to: the one that serves, or before a switch that was cut off, did.
 
-    One that was healthy comes first: a switch that was cut off may have been to a broken one.
+    One that was never seen healthy is none: a switch that was cut off, or a first one that failed, was to it.
     """
     served = [one for one in (found.current, found.previous) if one and one in found.releases]
-    proven = [one for one in served if is_proven(found, one)]
-    return next((one for one in (*proven, *served) if one != release), "")
+    return next((one for one in served if one != release and is_proven(found, one)), "")
+
+
+def has_way_back(found: ServiceHostFacts, release: str) -> bool:
+    """Whether a host comes back by itself when a release that is new to it fails there."""
+    flat = found.layout == "flat" or found.adopting
+    return flat or bool(previous_of(found, release))

@@ -66,9 +66,13 @@ def made_for(line: str) -> str:
     return line.removeprefix(_MADE_FOR).partition(";")[0] if line.startswith(_MADE_FOR) else ""
 
 
+def mark_of(service: Service) -> str:
+    """How the first line of a unit begins that was made for a service: another one could have its name."""
+    return f"{_MADE_FOR}{service.subject};"
+
+
 def _mark(service: Service) -> str:
-    """Whose it is: another service could have a unit of the same name."""
-    return f"{_MADE_FOR}{service.subject}; the next redeployment overwrites edits."
+    return f"{mark_of(service)} the next redeployment overwrites edits."
 
 
 def _program(service: Service, word: str) -> str:

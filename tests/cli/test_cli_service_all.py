@@ -76,8 +76,15 @@ def silent_sshd() -> Iterator[tuple[int, threading.Semaphore, Callable[[], None]
             thread.join()
 
 
-def test_ctrl_c_is_passed_on_once_and_nothing_more_is_begun(home: Home, tmp_path: Path) -> None:
-    """A second one would interrupt the operations, which then say nothing in JSON."""
+@pytest.mark.parametrize(
+    ("sent", "became"),
+    [(signal.SIGINT, "Refused"), (signal.SIGTERM, "Stopped"), (signal.SIGHUP, "Stopped")],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
+)
+def test_signals_are_passed_on_once_and_nothing_more_is_begun(
+    home: Home, tmp_path: Path, sent: signal.Signals, became: str
+) -> None:
+    """What interrupts the operations lets them say nothing in JSON; a single Ctrl-C does not."""
     (tmp_path / "known").touch()
     with silent_sshd() as (port, came, let_go):
         for number in range(6):
@@ -93,7 +100,7 @@ def test_ctrl_c_is_passed_on_once_and_nothing_more_is_begun(home: Home, tmp_path
             process_group=0,
         )
         assert all(came.acquire(timeout=120) for _ in range(4))
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(process.pid, sent)  # as a terminal does
         assert process.stderr is not None
         said = ""
         while "stopping: nothing more is begun" not in said:
@@ -102,4 +109,4 @@ def test_ctrl_c_is_passed_on_once_and_nothing_more_is_begun(home: Home, tmp_path
         out, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     states = [one["state"] for one in json.loads(out)]
-    assert sorted(states) == ["Refused"] * 4 + ["Stopped"] * 2, out
+    assert sorted(states) == [became] * 4 + ["Stopped"] * 2, out

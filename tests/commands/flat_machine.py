@@ -11,6 +11,7 @@ from quoracy.facts.service import ReleaseFacts, record_of
 
 FLAT = record_of(ReleaseFacts("flat", "", "", "", "", 0, "op", "flat directory"))
 NOBODY = pwd.getpwnam(USER)
+UNIT = "[Service]\nWorkingDirectory=/opt/web\n"
 SERVICE = web(redeploy={"shared": ["uploads", "data/db"]})
 
 
@@ -23,7 +24,7 @@ def lay_out(machine: Machine, uid: int = NOBODY.pw_uid, gid: int = NOBODY.pw_gid
     for path in (machine.dir, *machine.dir.rglob("*")):
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
     os.chown(machine.dir, uid, gid)
-    (machine.etc / "web.service").write_text("[Service]\n")
+    (machine.etc / "web.service").write_text(machine.text(UNIT))
     (machine.root / "active/web.service").touch()
 
 

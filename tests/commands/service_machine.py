@@ -24,6 +24,9 @@ SYSTEMCTL = """#!/bin/sh
 echo "$* [$(readlink ROOT/opt/web/current)]" >> ROOT/systemctl
 for last in "$@"; do :; done
 case "$*" in
+    *LoadState*) [ -e ROOT/etc/$last ] && echo LoadState=loaded || echo LoadState=not-found
+        [ -e ROOT/active/$last ] && echo MainPID=7 || echo MainPID=0 ;;
+    *Id*) echo "$last" ;;
     *MainPID*) [ -e ROOT/active/$last ] && echo 7 || echo 0 ;;
     *NeedDaemonReload*) echo NeedDaemonReload=no ;;
     *FragmentPath*) [ ! -e ROOT/etc/$last ] || echo ROOT/etc/$last ;;
@@ -173,6 +176,15 @@ class Machine:
         told, stream = self.stage(service, identity, tree, base, **o)
         self.run(told, stream)
         return self.dir / "releases" / identity
+
+    def dependencies(self, *keys: str) -> None:
+        """Directories of dependencies, as if they had been installed."""
+        for key in keys:
+            made = self.dir / ".quoracy/made/deps"
+            made.mkdir(parents=True, exist_ok=True)
+            (made / key).touch()
+            (self.dir / f"deps/{key}/node_modules").mkdir(parents=True)
+            (self.dir / f"deps/{key}/.complete").touch()
 
     @property
     def orders(self) -> list[str]:

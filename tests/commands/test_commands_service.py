@@ -42,11 +42,15 @@ def test_preparing_whole() -> None:
         "done\n"
         "[ -O /opt/web ] || { chown root:root /opt/web; chmod 0755 /opt/web; }\n"
         "chmod go-w /opt/web\n"
-        "for at in /opt/web/.quoracy /opt/web/releases /opt/web/deps \\\n"
-        "    /opt/web/releases/* /opt/web/releases/*/.quoracy; do\n"
-        '    [ -e "$at" ] || [ -L "$at" ] || continue\n'
-        '    [ -d "$at" ] && [ ! -L "$at" ] && [ -O "$at" ] \\\n'
-        '        || { echo "$at is in the way: it is not a directory of root\'s; move it away" >&2; exit 1; }\n'
+        "roots() {\n"
+        '    [ -e "$1" ] || [ -L "$1" ] || return 0\n'
+        '    [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] \\\n'
+        '        || { echo "$1 is in the way: it is not a directory of root\'s" >&2; exit 1; }\n'
+        "}\n"
+        "for at in /opt/web/.quoracy /opt/web/.quoracy/made /opt/web/releases /opt/web/deps; "
+        'do roots "$at"; done\n'
+        "for at in /opt/web/.quoracy/made/releases/*; do\n"
+        '    roots "/opt/web/releases/${at##*/}"; roots "/opt/web/releases/${at##*/}/.quoracy"\n'
         "done\n"
         "mkdir -p -m 0755 /opt/web/.quoracy\n"
         "if [ ! -s /opt/web/.quoracy/owner ]; then\n"
@@ -81,7 +85,8 @@ def test_what_the_processes_said_since_the_switch_comes_before_what_systemd_says
     assert last_words(web(), 20) == (
         "set -eu\n"
         "since=$(stat -c %Y /opt/web/current) || since=0\n"
-        "said=$(journalctl _SYSTEMD_UNIT=web.service --since=@$since -n 20 --no-pager -o cat -q) || :\n"
+        "said=$(journalctl _SYSTEMD_UNIT=web.service --since=@$since --no-pager -o cat -q "
+        "| tail -n 20) || :\n"
         'if [ -n "$said" ]; then printf "%s\\n" "$said"; '
         "else journalctl -u web.service -n 20 --no-pager -o cat -q; fi\n"
     )

@@ -22,6 +22,7 @@ from quoracy.facts.manifest import Manifest
 from quoracy.facts.service_state import parse_verified
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run as root")
+BUILT_S = 1_800_000_000
 WEIRD = ("-n", "a b", "new\nline", "'\"$(id)", "é", "*", "sub/-rf")
 
 
@@ -44,6 +45,10 @@ def write(directory: Path, files: dict[str, str]) -> None:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+
+
+def build(command: str, timeout_s: int) -> str:
+    return build_release(web(), "r1", command, timeout_s, time=BUILT_S)
 
 
 def found(release: Path) -> dict[str, str]:
@@ -237,10 +242,12 @@ def test_dependencies_are_linked_once_they_are_complete(machine: Machine, tree: 
     told, stream = machine.stage(web(), "r1", tree, dependencies="k1")
     assert "the dependencies k1 are not there" in machine.run(told, stream, code=1)
     machine.run("mkdir -p /opt/web/deps/k1/node_modules; : > /opt/web/deps/k1/.complete")
+    assert "the dependencies k1 are not there" in machine.run(told, stream, code=1), "not ours"
+    shutil.rmtree(machine.dir / "deps/k1")
+    machine.dependencies("k1", "k2")
     machine.run(told, stream)
     release = machine.dir / "releases/r1"
     assert found(release)["node_modules"] == "-> ../../deps/k1/node_modules"
-    machine.run("mkdir -p /opt/web/deps/k2; : > /opt/web/deps/k2/.complete")
     second = machine.staged(web(), "r2", tree, "r1", dependencies="k2")
     assert found(second)["node_modules"] == "-> ../../deps/k2/node_modules"
     third = machine.staged(web(), "r3", tree, "r2")
@@ -259,7 +266,7 @@ def test_a_build_runs_as_the_service_and_leaves_roots_files(machine: Machine, tr
     told, stream = machine.stage(web(), "r1", tree, "r0", copy=True, complete=False)
     machine.run(told, stream)
     command = "id -un; echo $HOME; env | sort | cut -d= -f1; mkdir dist; echo made > dist/x; ls -a"
-    output = machine.run(build_release(web(), "r1", command, 20)).splitlines()
+    output = machine.run(build(command, 20)).splitlines()
     assert output[0] == USER
     assert not Path(output[1]).exists()
     assert set(output[2 : output.index(".")]) - {"_"} == {"HOME", "LANG", "PATH", "PWD"}
@@ -267,13 +274,17 @@ def test_a_build_runs_as_the_service_and_leaves_roots_files(machine: Machine, tr
     release = machine.dir / "releases/r1"
     assert found(release)["dist/x"] == "made\n"
     assert {path.owner() for path in release.rglob("*")} == {"root"}
+    # Every host builds at another moment, and clients are told one time by all of them.
+    own = (path for path in release.rglob("*") if path.is_file() and ".quoracy" not in path.parts)
+    assert {int(path.stat().st_mtime) for path in own} == {BUILT_S}
+    assert int((machine.dir / "releases/r0/index.js").stat().st_mtime) != BUILT_S
     assert found(machine.dir / "releases/r0").keys() == {
         "index.js",
         "lib/a.js",
         "lib/b.js",
         "run.sh",
     }
-    machine.run(build_release(web(), "r1", "exit 3", 20))
+    machine.run(build("exit 3", 20))
     assert Manifest.parse(machine.run(read_manifest(web(), "r0"))) == scan(tree).manifest
     assert machine.run(read_manifest(web(), "r1")) == ""
 
@@ -287,23 +298,23 @@ def test_a_build_that_fails_or_hangs_makes_no_release(
 ) -> None:
     told, stream = machine.stage(web(), "r1", tree, complete=False)
     machine.run(told, stream)
-    assert said in machine.run(build_release(web(), "r1", command, 1), code=code)
+    assert said in machine.run(build(command, 1), code=code)
     assert not (machine.dir / "releases/r1").exists()
-    machine.run(build_release(web(), "r1", "echo again > out", 20))
+    machine.run(build("echo again > out", 20))
     assert found(machine.dir / "releases/r1")["out"] == "again\n"
 
 
 def test_a_build_cannot_choose_its_unit(machine: Machine, tree: Path) -> None:
     told, stream = machine.stage(web(), "r1", tree, complete=False)
     machine.run(told, stream)
-    machine.run(build_release(web(), "r1", "mkdir .quoracy; echo evil > .quoracy/unit", 20))
+    machine.run(build("mkdir .quoracy; echo evil > .quoracy/unit", 20))
     assert "ExecStart" in (machine.dir / "releases/r1/.quoracy/unit").read_text()
 
 
 def test_a_build_does_not_hold_the_hosts_lock(machine: Machine, tree: Path) -> None:
     told, stream = machine.stage(web(), "r1", tree, complete=False)
     machine.run(told, stream)
-    body = build_release(web(), "r1", "ls -l /proc/self/fd | grep -c lock || :", 20)
+    body = build("ls -l /proc/self/fd | grep -c lock || :", 20)
     assert machine.run(f"exec 9>>{machine.root}/lock\nflock 9\n{body}").splitlines()[0] == "0"
 
 

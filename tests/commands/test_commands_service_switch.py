@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from service_machine import USER, Machine, links, stage, web
 
-from quoracy.commands.service import prune_releases
+from quoracy.code.scan import scan
+from quoracy.commands.service import prune_releases, read_manifest
 from quoracy.commands.service_switch import mark_healthy, run_hook, switch_back, switch_release
+from quoracy.commands.service_times import all_touched, touched
+from quoracy.facts.manifest import Manifest
+from quoracy.facts.manifest_times import Serving
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host's scripts run as root")
 SOCKET = {"activation": "socket"}
@@ -231,28 +236,62 @@ def test_a_hook_that_fails_or_hangs_fails(machine: Machine, tree: Path) -> None:
     )
 
 
+def test_what_comes_back_is_made_newer_and_says_so(machine: Machine, tree: Path) -> None:
+    service = web()
+    names = {"index.js": "one", "same.js": "s", "a\nb": "one"}
+    for name, text in names.items():
+        (tree / name).write_text(text)
+    stage(machine, service, tree, "r1")
+    old = scan(tree).manifest
+    for name in ("index.js", "a\nb"):
+        (tree / name).write_text("two")
+    machine.staged(service, "r2", tree, "r1")
+    now = Serving([]).timed(old, 1_900_000_000)
+    changed = {1_900_000_000: ["index.js", "a\nb"]}
+    before = {name: (machine.dir / "releases/r1" / name).stat().st_mtime for name in names}
+
+    machine.run(switch_release(service, "r2"))
+    machine.run(switch_release(service, "r1", times=touched(service, "r1", changed, now)))
+
+    seen = {name: (machine.dir / "releases/r1" / name).stat().st_mtime for name in names}
+    assert seen == {**before, "index.js": 1_900_000_000, "a\nb": 1_900_000_000}
+    serving = (machine.dir / "releases/r2/index.js").stat().st_mtime
+    assert serving != 1_900_000_000, "an inode of its own"
+    told = Manifest.parse(machine.run(read_manifest(service, "r1")))
+    assert told == old
+    assert {entry.time for entry in told.entries} == {1_900_000_000}
+    machine.run(switch_back(service, "r2", "r1", times=all_touched(service, "r2", 2_000_000_000)))
+    again = {path.stat().st_mtime for path in (machine.dir / "releases/r2").glob("*.js")}
+    assert again == {2_000_000_000}
+    machine.run(switch_back(service, "r1", "r2", times="exit 1"))  # it serves nevertheless
+    assert links(machine)["current"] == "r1"
+
+
 def test_old_releases_go_but_none_that_is_needed(machine: Machine, tree: Path) -> None:
     service = web()
     stage(machine, service, tree)
-    for key in ("k1", "k2", "k3"):
-        machine.run(f"mkdir -p /opt/web/deps/{key}; : > /opt/web/deps/{key}/.complete")
+    machine.dependencies("k1", "k2", "k3")
     keys = {"r1": "k1", "r2": "k2", "r3": "k2", "r4": "", "r5": "k3", "r6": "k3", "r7": ""}
     for release, key in keys.items():
         machine.staged(service, release, tree, dependencies=key)
     machine.run(switch_release(service, "r2"))
     machine.run(switch_release(service, "r1"))
-    leftover = machine.dir / "releases/.r9.incoming"
-    leftover.mkdir()
-    os.utime(leftover, (1, 1))
-    (machine.dir / "releases/.r8.incoming").mkdir()
+    for number, at in ((8, time.time()), (9, 1)):
+        (machine.dir / f".quoracy/made/releases/r{number}").touch()
+        (leftover := machine.dir / f"releases/.r{number}.incoming").mkdir()
+        os.utime(leftover, (at, at))
+    (machine.dir / "releases/.mine.removed").mkdir()
     with subprocess.Popen(["sleep", "100"], cwd=machine.dir / "releases/r4") as sleeper:
         removed = machine.run(prune_releases(service, 1)).splitlines()
         sleeper.kill()
     assert sorted(removed) == ["deps/k3", "releases/r3", "releases/r5", "releases/r6"]
     left = {path.name for path in (machine.dir / "releases").iterdir()}
-    assert left == {"r1", "r2", "r4", "r7", ".r8.incoming"}
+    assert left == {"r1", "r2", "r4", "r7", ".r8.incoming", ".mine.removed"}
     assert {path.name for path in (machine.dir / "deps").iterdir()} == {"k1", "k2"}
     assert machine.run(prune_releases(service, 1)) == "releases/r4\n"
+    made = machine.dir / ".quoracy/made"
+    marks = {str(path.relative_to(made)) for path in made.glob("*/*")}
+    assert marks == {*(f"releases/r{number}" for number in (1, 2, 7, 8)), "deps/k1", "deps/k2"}
 
 
 def test_releases_that_were_healthy_are_kept_before_those_that_never_were(

@@ -7,7 +7,7 @@ from pathlib import Path
 from stat import S_ISLNK
 
 import pytest
-from flat_machine import FLAT, NOBODY, SERVICE, lay_out, owner
+from flat_machine import FLAT, NOBODY, SERVICE, UNIT, lay_out, owner
 from service_machine import USER, Machine, links, listing, stage, web
 
 from quoracy.commands.service import prepare_service
@@ -82,7 +82,7 @@ def test_what_is_planted_before_the_switch_stops_it(
     machine.run(release_adopted(SERVICE))
     assert owner(machine) == before
     assert (machine.dir / "uploads/a").read_text() == "old uploads/a"
-    assert (machine.etc / "web.service").read_text() == "[Service]\n"
+    assert (machine.etc / "web.service").read_text() == machine.text(UNIT)
     assert (machine.root / "active/web.service").exists()
 
 

@@ -14,6 +14,7 @@ from quoracy.db.session import open_database
 from quoracy.effects.service_advice import advice
 from quoracy.effects.service_site import ServiceSite
 from quoracy.effects.service_steps import apply_service_step
+from quoracy.effects.service_times import Times
 from quoracy.errors import CommandFailed
 from quoracy.plan import service_steps as steps
 from quoracy.plan.plan import Step
@@ -37,6 +38,7 @@ def site(host: FakeHost, tmp_path: Path) -> Iterator[ServiceSite]:
     target = SshTarget("h1", "h1", 22, "root", None, str(home.known_hosts))
     with HostPool((target,), lambda _: host) as pool:
         yield ServiceSite(
+            times=Times(SHOP, pool, {}, 0),
             subject=SHOP.subject,
             settle_s=60,
             pool=pool,

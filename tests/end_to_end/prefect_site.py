@@ -283,13 +283,36 @@ class PrefectSite:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `quoracy` as this controller."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "QUORACY_"))}
-        program = Path(sys.executable).with_name("quoracy")
         return subprocess.run(
-            (str(program), *arguments),
-            env={**kept, "QUORACY_HOME": str(self.site.home.path)},
+            self._command(*arguments),
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
+
+    def begin(self, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        """The same, under way: the process, and the ID of the run that it carries."""
+        before = self._newest()
+        child = subprocess.Popen(
+            self._command(*arguments),
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        run = wait_for("a run", lambda: one if (one := self._newest()) != before else None)
+        return child, run
+
+    def _newest(self) -> str | None:
+        with _database(self.site) as db:
+            return next((one.flow_run_id for one in history(db, self.site.name)), None)
+
+    def _command(self, *arguments: str) -> tuple[str, ...]:
+        return (str(Path(sys.executable).with_name("quoracy")), *arguments)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "QUORACY_"))}
+        return {**kept, "QUORACY_HOME": str(self.site.home.path)}

@@ -84,6 +84,29 @@ def test_a_cancelled_run_puts_its_member_back_before_it_ends(up: PrefectSite) ->
     assert "undo_failed" not in states
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_terminal_that_ends_puts_its_member_back_first(
+    up: PrefectSite, sent: signal.Signals
+) -> None:
+    """Prefect has handlers of its own in the run and in each of its subflows."""
+    up.change(66 if sent is signal.SIGTERM else 67)
+    child, run = up.begin("etcd-deploy", "flows")
+    try:
+        up.stops(1, run)
+        for _ in range(3):
+            child.send_signal(sent)
+            time.sleep(0.1)
+        said, _ = child.communicate(timeout=120)
+    finally:
+        child.kill()
+    assert child.returncode == 1, said
+    assert "RolledBack: " in said
+    (operation,) = up.operations(run)
+    assert operation.outcome == "rolled_back", operation.error
+    assert f"ended by {sent.name}" in str(operation.error)
+    assert up.ended(run)["state_name"] == "RolledBack"
+
+
 def test_the_server_away_for_half_a_minute_stops_nothing(up: PrefectSite) -> None:
     up.change(70)
     run = up.start(cluster="flows")

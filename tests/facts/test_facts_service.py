@@ -36,7 +36,6 @@ from quoracy.facts.service_state import (
     parse_state,
     state_question,
 )
-from quoracy.templates.service import render_unit
 
 MANIFEST = Manifest(
     (Entry("index.js", "file", False, 3, "ab"), Entry("é\udcff\n", "link", False, 0, "x"))
@@ -44,14 +43,17 @@ MANIFEST = Manifest(
 SHOWN = """#!/bin/sh
 case "$*" in *ExecMainStartTimestamp*) echo "STARTED"; exit ;; esac
 MEANWHILE
-echo "Id=web.service
+echo "Id=NAME
+LoadState=LOADED
+FragmentPath=PATH_OF
 ActiveState=active
 SubState=running
 MainPID=PID
 NRestarts=2
 ControlGroup="
-case "$*" in *web.socket) echo "
-Id=web.socket
+case "$*" in *.socket) for last in "$@"; do :; done; echo "
+Id=$last
+LoadState=KNOWN
 ActiveState=SOCKET
 SubState=dead
 ControlGroup=" ;; esac
@@ -77,6 +79,7 @@ class Site:
         put_setpriv(root / "bin", root / "as")
         (root / "etc").mkdir()
         self.pid, self.socket, self.started, self.meanwhile = 0, "inactive", "", ":"
+        self.names = {"Id": "web.service", "LoadState": "not-found", "Socket": "not-found"}
 
     def text(self, text: str) -> str:
         moved = text.replace("/opt/web", str(self.dir)).replace(
@@ -91,6 +94,10 @@ class Site:
         systemctl.write_text(
             SHOWN.replace("PID=PID", f"PID={self.pid}")
             .replace("SOCKET", self.socket)
+            .replace("NAME", self.names["Id"])
+            .replace("LOADED", self.names["LoadState"])
+            .replace("PATH_OF", f"/lib/systemd/system/{self.names['Id']}")
+            .replace("KNOWN", self.names["Socket"])
             .replace("STARTED", self.started)
             .replace("MEANWHILE", self.meanwhile)
         )
@@ -106,21 +113,26 @@ class Site:
         return done.stdout.replace(str(self.dir).encode(), b"/opt/web")
 
     def look(self, source: str = "wanted", **settings: Any) -> ServiceHostFacts:
-        wanted = service(**settings)
-        output = self.shell(ask_all(service_questions(wanted, source)))
-        answers = parse_answers(output)
-        return parse_service_host(
-            wanted,
-            {
-                name: Answer(
-                    answer.text.replace(str(self.dir), "/opt/web").replace(
-                        f"{self.root}/www", "/var/www"
-                    ),
-                    answer.exit_code,
-                )
-                for name, answer in answers.items()
-            },
-        )
+        return parse_service_host(service(**settings), self.answers(source, **settings))
+
+    def answers(self, source: str = "wanted", **settings: Any) -> dict[str, Answer]:
+        output = self.shell(ask_all(service_questions(service(**settings), source)))
+        return {
+            name: Answer(
+                answer.text.replace(str(self.dir), "/opt/web").replace(
+                    f"{self.root}/www", "/var/www"
+                ),
+                answer.exit_code,
+            )
+            for name, answer in parse_answers(output).items()
+        }
+
+    def made(self, *places: str) -> None:
+        """Say that we have made them."""
+        for place in places:
+            mark = self.dir / ".quoracy/made" / place
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
     def release(self, identity: str, *, source: str = "s", complete: bool = True) -> ReleaseFacts:
         facts = ReleaseFacts(identity, source, "r", "k1", "v20", 7, "op", 'a note: "é"')
@@ -130,6 +142,8 @@ class Site:
         (own / "manifest").write_text(MANIFEST.text)
         if complete:
             (own / "complete").touch()
+        if not identity.startswith("."):
+            self.made(f"releases/{identity}")
         return facts
 
 
@@ -149,6 +163,7 @@ def test_an_empty_host(site: Site) -> None:
         False,
     )
     assert facts.unit == UnitFacts("active", "running", 0, 2, "", "", socket=False)
+    assert facts.directory_of == ""
     assert facts.host.free_bytes["/opt/web"] > 0
 
 
@@ -185,6 +200,7 @@ def test_releases_links_and_dependencies(site: Site) -> None:
     for key in ("k1", "k2"):
         (site.dir / "deps" / key).mkdir(parents=True)
     (site.dir / "deps/k1/.complete").touch()
+    site.made("releases/r4", "deps/k1", "deps/k2")
     facts = site.look()
     expected = {
         "r1": ReleaseFacts(**{**_fields(r1), "healthy": True, "proven": True}),
@@ -194,6 +210,7 @@ def test_releases_links_and_dependencies(site: Site) -> None:
     assert facts.releases == expected
     assert (facts.layout, facts.current, facts.previous) == ("releases", "r2", None)
     assert (facts.dependencies, facts.adopting, facts.flat) == (frozenset({"k1"}), True, ())
+    assert (facts.strange, facts.astray) == ((), "")
 
 
 def test_current_is_a_link_to_a_release_or_it_is_none_of_ours(site: Site) -> None:
@@ -234,7 +251,7 @@ def test_of_an_empty_directory_shared_may_be_made_by_hand(site: Site) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 def test_what_is_not_roots_any_more_is_not_ours_any_more(site: Site) -> None:
     site.release("r1")
-    for name in ("shared", "deps", ".quoracy"):
+    for name in ("shared", "deps"):
         (site.dir / name).mkdir()
     (site.dir / "current").symlink_to("releases/r1")
     os.chown(site.dir / "shared", 99, 99)
@@ -243,18 +260,6 @@ def test_what_is_not_roots_any_more_is_not_ours_any_more(site: Site) -> None:
     assert (site.look().layout, site.look().taken) == ("none", ("current",))
     os.chown(site.dir / ".quoracy", 99, 99)
     assert site.look().taken == ("releases", "current", "deps", ".quoracy")
-
-
-def test_the_service_that_directory_and_unit_are_kept_for(site: Site) -> None:
-    facts = site.look()
-    assert (facts.subject, facts.unit.subject) == ("", "")
-    (site.dir / ".quoracy").mkdir()
-    (site.dir / ".quoracy/owner").write_text("service:shop\n")
-    unit = render_unit(service(service_name="api")).unit
-    (site.root / "etc/web.service").write_text(unit)
-    facts = site.look()
-    assert (facts.subject, facts.unit.subject) == ("service:shop", "service:api")
-    assert facts.unit.digest == hashlib.sha256(unit.encode()).hexdigest()
 
 
 def _fields(facts: ReleaseFacts) -> dict[str, Any]:
@@ -321,7 +326,9 @@ def test_digests_that_were_cut_off_do_not_count() -> None:
 def test_the_unit_and_where_its_process_works(site: Site) -> None:
     place = site.dir / "releases/r1"
     place.mkdir(parents=True)
-    (site.root / "etc/web.service").write_text("x")
+    text = f"ExecStart=/usr/bin/node {site.dir}/index.js"
+    (site.root / "etc/web.service").write_text(text)
+    site.names["LoadState"] = "loaded"
     with working_in(place) as site.pid:
         unit = site.look().unit
     assert unit == UnitFacts(
@@ -329,7 +336,7 @@ def test_the_unit_and_where_its_process_works(site: Site) -> None:
         "running",
         site.pid,
         2,
-        "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        hashlib.sha256(text.encode()).hexdigest(),
         "/opt/web/releases/r1",
         socket=False,
     )
@@ -363,7 +370,10 @@ def test_a_service_that_is_restarted_while_it_is_looked_at_is_no_stranger(site: 
 def test_static_says_what_nginx_serves(site: Site) -> None:
     root = site.root / "www/web"
     root.mkdir(parents=True)
+    assert site.look(service_type="static").web_root == "empty"
+    (root / "index.html").touch()
     assert site.look(service_type="static").web_root == "directory"
+    (root / "index.html").unlink()
     root.rmdir()
     root.symlink_to("/opt/web/current/.quoracy/public")
     assert site.look(service_type="static").web_root == "/opt/web/current/.quoracy/public"
@@ -394,7 +404,8 @@ def test_what_a_manifest_is_packed_in_is_bounded(packed: bytes, said: str) -> No
 def test_a_manifest_that_is_none_is_an_error(site: Site) -> None:
     encoded = base64.b64encode(gzip.compress(b"{}")).decode()
     site.release("r1")
-    answers = parse_answers(site.shell(ask_all(service_questions(service(), ""))))
+    (site.dir / "current").symlink_to("releases/r1")
+    answers = site.answers("")
     with pytest.raises(Exception, match="not a manifest"):
         parse_service_host(service(), {**answers, "manifest": Answer(encoded, 0)})
 

@@ -6,7 +6,8 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from operate.made_up import Do, Fake, member, plan_of, run
@@ -19,7 +20,13 @@ from quoracy.errors import (
     RolledBack,
     Stopped,
 )
-from quoracy.operate.interrupt import ask_to_stop, stop_asked, stop_on_ctrl_c
+from quoracy.operate.interrupt import (
+    Terminated,
+    ask_to_stop,
+    ended_once,
+    stop_asked,
+    stop_on_signals,
+)
 from quoracy.plan.plan import Group, Step
 
 
@@ -47,24 +54,28 @@ class Keyboard:
         self.answers: list[str] = []
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._work, self._applied = work, work.apply
-        self._at: dict[str, tuple[int, Callable[[], object]]] = {}
+        self._at: dict[str, tuple[tuple[int, ...], Callable[[], object]]] = {}
         work.apply = self._apply  # type: ignore[method-assign]
 
     def press(self, name: str, *, times: int, then: Callable[[], object] = lambda: None) -> None:
         """At the step of that name, which goes on with `then`."""
-        self._at[name] = (times, then)
+        self.send(name, *[signal.SIGINT] * times, then=then)
+
+    def send(self, name: str, *signals: int, then: Callable[[], object] = lambda: None) -> None:
+        """The same with signals of any kind, each of which is answered."""
+        self._at[name] = (signals, then)
 
     def _apply(self, step: Step) -> str:
         told = self._applied(step)
-        times, then = self._at.pop(step.name, (0, lambda: None))
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
+        signals, then = self._at.pop(step.name, ((), lambda: None))
+        for each in signals:
+            os.kill(os.getpid(), each)
             self.answers.append(self._said.get(timeout=30))
         then()
         return told
 
     def deploy(self, db: Database) -> None:
-        with stop_on_ctrl_c(self._said.put):
+        with stop_on_signals(self._said.put):
             run(db, self._work)
 
 
@@ -115,7 +126,7 @@ def test_beside_a_step_that_has_not_ended_nothing_is_put_back(db: Database) -> N
 
 def test_a_stop_that_was_asked_for_before_changes_nothing(db: Database) -> None:
     work = Fake(plan_of(member("a"), before=(Do("a", "backup"),)))
-    with stop_on_ctrl_c(lambda _: None):
+    with stop_on_signals(lambda _: None):
         ask_to_stop()
         with pytest.raises(Stopped):
             run(db, work)
@@ -136,3 +147,111 @@ def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_put
     undone = [act.partition(" ")[2].startswith("-") for act in work.acts[1:]]
     assert undone == sorted(undone)
     assert undone.count(True) == undone.count(False) < len(steps)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_what_ends_the_process_puts_the_member_back_first(
+    db: Database, sent: signal.Signals
+) -> None:
+    work = Fake(plan_of(member("a"), member("b")))
+    keyboard = Keyboard(work)
+    keyboard.send("switch", sent, then=wait_for_an_answer)
+    with pytest.raises(RolledBack, match=f"ended by {sent.name}; what had been changed was put"):
+        keyboard.deploy(db)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back", "a start"]
+    assert keyboard.answers == [
+        f"{sent.name}: interrupting: what is half done is put back; Ctrl-C again cuts that off, too"
+    ]
+
+
+def test_a_closing_terminal_and_a_service_manager_say_it_again_and_are_not_heard(
+    db: Database,
+) -> None:
+    """The shell and the kernel both send SIGHUP; the step under way takes its time to end."""
+    work = Fake(plan_of(member("a"), member("b")))
+    keyboard = Keyboard(work)
+
+    def again() -> None:
+        for each in (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
+            os.kill(os.getpid(), each)
+            time.sleep(0.05)
+        pause(60)
+
+    keyboard.send("switch", signal.SIGHUP, then=again)
+    keyboard.send("switch-back", then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(RolledBack, match="ended by SIGHUP"):
+        keyboard.deploy(db)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back", "a start"]
+
+
+def test_ctrl_c_cuts_off_what_is_put_back_after_sigterm(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    keyboard = Keyboard(work)
+    keyboard.send("switch", signal.SIGTERM, then=wait_for_an_answer)
+    keyboard.press("switch-back", times=1, then=wait_for_an_answer)
+    with pytest.raises(KeyboardInterrupt):
+        keyboard.deploy(db)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back"]
+
+
+class Cancelled(BaseException):
+    """As Prefect raises at SIGTERM in a flow."""
+
+
+@pytest.fixture
+def prefect_like() -> Iterator[None]:
+    """A handler that raises at each SIGTERM, put in place after ours."""
+
+    def cancel(*_: object) -> None:
+        raise Cancelled
+
+    before = signal.signal(signal.SIGTERM, cancel)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("prefect_like")
+def test_a_second_sigterm_does_not_cut_off_what_prefects_cancel_puts_back(db: Database) -> None:
+    work = Fake(plan_of(member("a")))
+    keyboard, sent = Keyboard(work), lambda: os.kill(os.getpid(), signal.SIGTERM)
+    keyboard.send("switch", then=lambda: (sent(), time.sleep(0.1), sent(), pause(60)))
+    keyboard.send("switch-back", then=sent)
+    with pytest.raises(RolledBack, match="cancelled; what had been changed was put back"):
+        run(db, work)
+    assert work.acts == ["gate a", "a stop", "a switch", "a switch-back", "a start"]
+
+
+def test_without_a_command_line_it_is_put_back_too(db: Database) -> None:
+    """As in a run of the runner: nobody else would handle SIGHUP, and the process would just end."""
+    work = Fake(plan_of(member("a")))
+    keyboard = Keyboard(work)
+    keyboard.send("switch", then=lambda: (os.kill(os.getpid(), signal.SIGHUP), pause(60)))
+    with pytest.raises(RolledBack, match="ended by SIGHUP"):
+        run(db, work)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_what_nohup_ignores_stays_ignored(db: Database) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        work = Fake(plan_of(member("a")))
+        keyboard = Keyboard(work)
+        keyboard.send("switch", then=lambda: os.kill(os.getpid(), signal.SIGHUP))
+        keyboard.deploy(db)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert work.acts == ["gate a", "a stop", "a switch", "a wait"]
+
+
+def test_blocks_in_blocks_obey_once_together() -> None:
+    obeyed = 0
+    with ended_once():
+        for _ in range(2):
+            try:
+                with ended_once():
+                    os.kill(os.getpid(), signal.SIGHUP)
+            except Terminated:
+                obeyed += 1
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert obeyed == 1

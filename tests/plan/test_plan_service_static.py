@@ -28,7 +28,7 @@ def test_a_web_root_that_leads_to_the_current_release_is_left_alone() -> None:
     assert plan_service_redeploy(SITE, found(PUBLIC), request()).kind == "nothing"
 
 
-@pytest.mark.parametrize("root", ["", "directory", "/usr/share/nginx/html"])
+@pytest.mark.parametrize("root", ["", "empty", "/usr/share/nginx/html"])
 def test_any_other_is_led_back(root: str) -> None:
     facts = found(root)
     current = str(facts.heard["h1"].current)

@@ -20,9 +20,11 @@ from quoracy.effects.project import load_service
 from quoracy.effects.service_look import look_at_service
 from quoracy.effects.service_redeploy import ServiceRedeploy, Wanted, open_service_redeploy
 from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
+from quoracy.effects.service_site import ServiceSite
 from quoracy.facts.service import ServiceHostFacts
 from quoracy.lab.lab import Lab
 from quoracy.operate.run import Asked, Report
+from quoracy.plan.plan import Step
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/shop"
 ASKED = Asked(by="tests", origin="terminal on tests")
@@ -92,6 +94,26 @@ class Shop:
 
     def redeploy(self, name: str, **wanted: Any) -> Report:
         with self.opened(name, **wanted) as redeploy:
+            return redeploy.run(redeploy.plan(), ASKED)
+
+    def redeploy_with(
+        self,
+        name: str,
+        *,
+        before: Callable[[Step], object] = lambda _: None,
+        after: Callable[[Step], object] = lambda _: None,
+    ) -> Report:
+        """Redeploy, and do something before or after each step."""
+        with self.opened(name) as redeploy:
+            carry_out = redeploy.apply_step
+
+            def apply_step(step: Step, site: ServiceSite) -> str:
+                before(step)
+                told = carry_out(step, site)
+                after(step)
+                return told
+
+            redeploy.apply_step = apply_step
             return redeploy.run(redeploy.plan(), ASKED)
 
     def rollback(self, name: str, to: str = "") -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -20,11 +20,9 @@ from services.flat_host import (
     wait_for,
 )
 from services.redeploy_process import killed
-from services.shop import ASKED, Shop
+from services.shop import Shop
 
-from quoracy.effects.service_site import ServiceSite
 from quoracy.errors import Refused, RolledBack, UsageError
-from quoracy.operate.run import Report
 from quoracy.plan.plan import Step
 
 pytestmark = pytest.mark.lab
@@ -42,19 +40,6 @@ def as_app_user(shop: Shop, script: str) -> str:
     """What a script of the app user says, with errors, and its exit code in the last line."""
     become = "setpriv --reuid=appuser --regid=appuser --init-groups"
     return shop.shell(f"{become} sh -c {shlex.quote(script)} 2>&1; echo $?")
-
-
-def redeploy_with(shop: Shop, before: Callable[[Step], None]) -> Report:
-    """Redeploy, and do something before each step."""
-    with shop.opened("web") as redeploy:
-        carry_out = redeploy.apply_step
-
-        def apply_step(step: Step, site: ServiceSite) -> str:
-            before(step)
-            return carry_out(step, site)
-
-        redeploy.apply_step = apply_step
-        return redeploy.run(redeploy.plan(), ASKED)
 
 
 PLANTED = """\
@@ -118,7 +103,7 @@ def test_what_is_planted_before_the_switch_stops_it(web: Shop) -> None:
             assert as_app_user(web, "mkdir -p /opt/web/current.quoracy-new/x") == "0\n"
 
     with pytest.raises(RolledBack, match="is in the way: Quoracy has not made it"):
-        redeploy_with(web, plant)
+        web.redeploy_with("web", before=plant)
     as_app_user(web, "rm -r /opt/web/current.quoracy-new")
     assert flat_state(web, "web") == before
     assert notes(web)["version"] == "old"
