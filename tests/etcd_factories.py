@@ -226,7 +226,6 @@ def running(
         "process": process(cluster, host),
         "status": status(cluster, host, leader),
         "healthy": healthy,
-        "read_revision": 100 if healthy else None,
         "members": entries(cluster),
         "host": machine(listening=frozenset({22, cluster.ports.client, cluster.ports.peer})),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +44,8 @@ class Situation:
 
 
 def cluster(version: str, heartbeat: int) -> EtcdCluster:
-    hosts = json.loads((ETCD / "hosts.json").read_text())
+    lines = (ETCD / "addresses").read_text().splitlines()
+    hosts = [{"name": name, "address": address} for name, address in map(str.split, lines)]
     etcd = {"quota_backend_bytes": 8 * 1024 * 1024, "heartbeat_interval_ms": heartbeat}
     spec = {"kind": "etcd", "name": "facts", "version": version, "hosts": hosts, "etcd": etcd}
     return EtcdCluster.model_validate(spec)
