@@ -23,9 +23,9 @@ Deep = Annotated[
 
 
 def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) -> None:
-    """Show members, leader, versions, health, and whether the members hold the same data.
+    """Show members, leader, versions, health.
 
-    Asks every host. Exit code 1 when it is not all well.
+    Asks every host, and says when members hold different data. Exit code 1 when it is not all well.
     """
     from quoracy.checks.alarms import describe
     from quoracy.cli.show import show_json, show_verdicts
