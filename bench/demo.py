@@ -23,6 +23,7 @@ from quoracy.home import Home, load_home
 from quoracy.lab.lab import Lab
 from quoracy.lab.watch import Watch, overlaps
 from quoracy.lab.writer import WriterReport
+from quoracy.login import login_file
 from quoracy.prefect_server import server_url
 from quoracy.spec.etcd import EtcdCluster
 from quoracy.spec.parse import parse_cluster
@@ -176,7 +177,8 @@ def _where_to_look(story: Story, home: Home) -> None:
     story.command("history", NAME)
     print(
         f"""
-   {server_url(home)}/runs   the runs in Prefect, each with its plan
+   {server_url(home)}/runs   the runs in Prefect, each with its plan; it asks for
+                                the line in {login_file(home)}
    quoracy status {NAME}          members, leader, versions
    quoracy lab ssh {NAME}-1       a host
    examples/README.md           services: redeploy them, break them, go back

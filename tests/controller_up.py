@@ -82,14 +82,14 @@ class Up:
 
 
 @contextmanager
-def running_up(directory: Path) -> Iterator[Up]:
+def running_up(directory: Path, **environment: str) -> Iterator[Up]:
     """`quoracy up` on a free port, with the cluster demo, whose hosts do not answer."""
     home = home_in(directory)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "QUORACY_"))}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    controller = Up(home, {**kept, "QUORACY_HOME": str(home.path)}, port)
+    controller = Up(home, {**kept, **environment, "QUORACY_HOME": str(home.path)}, port)
     with port_nobody_listens_on() as closed:
         record(home, spec_text(directory, closed))
         started = controller.call("up", "--port", str(port))

@@ -95,6 +95,8 @@ ARGUMENTS: dict[str, Any] = {
     "units": render_unit(SERVICES["nodejs"], "r1"),
     "since": "@1",
     "revision": 7,
+    "times": "true",
+    "time": 7,
     "argv": (),
     "words": (),
 }

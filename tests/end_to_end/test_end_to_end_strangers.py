@@ -21,6 +21,7 @@ from strangers import as_nobody, page_script, site_of_another_origin
 from quoracy.login import server_login
 from quoracy.prefect_api import ask
 
+LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 pytestmark = pytest.mark.prefect
 # No other address is asked for; the name stands for one that its owner points to this machine.
 NAMES = "MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
@@ -28,7 +29,10 @@ NAMES = "MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    with running_up(tmp_path_factory.mktemp("strangers")) as controller:
+    # A login that is set for another server is neither used nor in the way.
+    with running_up(
+        tmp_path_factory.mktemp("strangers"), **{LOGIN: "ann:of-another-server"}
+    ) as controller:
         yield controller
 
 
@@ -157,6 +161,7 @@ def test_down_and_up_again_keep_the_login_and_a_wrong_one_is_told(up: Up) -> Non
 def test_a_server_from_before_that_lets_everybody_in_is_named_and_left_alone(up: Up) -> None:
     assert up.call("down").returncode == 0
     environment = {**up.environment, "PREFECT_HOME": str(up.home.prefect), "DO_NOT_TRACK": "1"}
+    del environment[LOGIN]
     command = (sys.executable, "-m", "prefect", "server", "start", "--port", str(up.port))
     with subprocess.Popen(
         (*command, "--host", "127.0.0.1"),
