@@ -220,6 +220,6 @@ def _guard(answer: Answer) -> GuardFacts | None:
     if found is None:
         raise Unreadable(
             "what it has noted of the operation that acted there last; when nobody works on it: "
-            "`quoracy lease renumber <cluster or service> <host>`"
+            "`quoracy lease renumber CLUSTER HOST`"
         )
     return GuardFacts(bounded.word(found[1], "the holder"), int(found[2]), int(found[3]))

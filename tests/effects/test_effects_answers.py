@@ -20,7 +20,7 @@ from quoracy.remote.host import Result
 from quoracy.remote.pool import HostPool
 from quoracy.spec.etcd import ssh_targets
 
-DEMO = spec()
+DEMO = spec(1)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Etcd:
     def __init__(self) -> None:
         self.situations = [
             self._situation(place, heartbeat)
-            for place in sorted(ETCD.glob("*/*/"))
+            for place in (one.parent for one in sorted(ETCD.glob("*/*/asked_at")))
             for heartbeat in (100, 150)
         ]
         self.saved = [path.read_bytes() for path in sorted(ETCD.glob("*/saved.jsonl"))]
