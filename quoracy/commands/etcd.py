@@ -151,8 +151,8 @@ def start_member(cluster: EtcdCluster, content: str = "") -> str:
         content: What the generation in use must hold; see `require_content`.
     """
     return script(
-        "since=$(date +%s)",
         *require_content(cluster, content, in_use=True),
+        "since=$(date +%s)",
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
         # Enabling makes systemd read all units again, each time; the member is down meanwhile.
         f"systemctl is-enabled --quiet {cluster.unit} || systemctl enable --quiet {cluster.unit}",

@@ -16,8 +16,8 @@ from quoracy.templates.render import Generation
 
 STAGED_FILES: Final = ("etcd.yaml", "pre-start", "unit")
 RELEASE_LINK: Final = "release"
-NOT_AS_PLANNED: Final = 79
-"""Exit code beside the guard's; like them it says that nothing was done."""
+NOT_AS_PLANNED: Final = 80
+"""Exit code beside the guard's (75 to 79); like them it says that nothing was done."""
 
 
 def content_text(name: str, digests: Mapping[str, str], release: str) -> str:

@@ -216,7 +216,7 @@ def test_what_a_build_leaves_in_the_background_is_ended_and_no_reason_to_wait(
     tmp_path: Path,
 ) -> None:
     code, sleep, seen = plant(tmp_path / "code", app_py=""), sleeper(), list[bool]()
-    leaves = f"{sleep} & setsid {sleep} & sleep 0.2; echo here"
+    leaves = f"{sleep} & setsid {sleep} & sleep 0.2; echo here; sleep 1"  # time to look
     which = service("python", build=leaves)
     build(which, code, tmp_path / "work", log=lambda _: seen.append(runs(sleep)))
     assert not runs(sleep)

@@ -166,7 +166,7 @@ def test_what_comes_into_use_is_compared_before_anything_is_done(say: Callable[[
     content = staged_content(DEMO, GENERATION)
     compared = say(content).removesuffix(say("").removeprefix("set -eu\n"))
     assert compared.startswith("set -eu\nas_planned() {\ncd /etc/etcd/demo/")
-    assert compared.endswith('differ=$(as_planned) || { echo "$differ" >&2; exit 79; }\n')
+    assert compared.endswith('differ=$(as_planned) || { echo "$differ" >&2; exit 80; }\n')
     assert all(line in compared.splitlines() for line in content.splitlines()[1:-1])
 
 

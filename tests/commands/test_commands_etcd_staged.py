@@ -16,6 +16,7 @@ from quoracy.commands.etcd_staged import (
     staged_content,
     with_files,
 )
+from quoracy.commands.guard import FENCED, HELD, LOCK_BUSY, OWN_BUSY, UNREADABLE
 from quoracy.commands.script import script
 from quoracy.facts.etcd_staged import parse_staged, staged_question
 from quoracy.facts.question import Answer
@@ -141,3 +142,7 @@ def test_the_look_finds_what_the_plan_expects(cluster: EtcdCluster) -> None:
 def test_no_generation_at_all(tmp_path: Path) -> None:
     done = run(staged_question(f"{tmp_path}/none"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_its_exit_code_is_none_of_the_guards() -> None:
+    assert NOT_AS_PLANNED not in {LOCK_BUSY, FENCED, HELD, OWN_BUSY, UNREADABLE}
