@@ -146,7 +146,7 @@ def test_what_a_build_has_made_is_copied_and_not_given_away_in_place(
     build = (
         f"touch own; chmod 6755 own; ln -s {outside} link; mkdir -m 0700 closed; echo x > closed/x"
     )
-    machine.run(build_release(SERVICE, "r1", build, 20))
+    machine.run(build_release(SERVICE, "r1", build, 20, time=7))
     release = machine.dir / "releases/r1"
     told_of = set((machine.root / "told").read_text().splitlines())
     assert told_of == {"chmod root", "chown root"}

@@ -148,15 +148,15 @@ def test_of_a_line_without_an_end_the_beginning_is_shown_and_kept() -> None:
 
 def test_a_snapshot_is_no_larger_than_its_member_has_told(site: EtcdSite, host: FakeHost) -> None:
     """On the host, and on the way here."""
-    header = {"revision": 100, "cluster_id": 7}
-    asked = json.dumps([{"Status": {"header": header, "version": "3.5.16"}}])
+    header = {"revision": 100, "cluster_id": 7, "member_id": 1}
+    asked = json.dumps([{"Endpoint": "x", "Status": {"header": header, "version": "3.5.16"}}])
     saved = f"{asked}\n{json.dumps({'revision': 100})}\n".encode()
     host.answer(lambda text: "rm -f" in text, Result(0, b"", b""))
     host.answer(lambda text: "snapshot save" in text, Result(0, saved, b""))
     host.answer(lambda text: text.startswith("cat "), Result(0, bytes(68 * 2**20), b""))
-    step = TakeSnapshot("demo-1", 100, db_bytes=2**20)
+    step, one = TakeSnapshot("demo-1", 100, db_bytes=2**20), spec(1, backup={})
     with pytest.raises(BackupFailed, match="it printed more than 66 MiB") as error:
-        take_snapshot(step, replace(site, cluster=spec(backup={})))
+        take_snapshot(step, replace(site, cluster=one, look=lambda: healthy_facts(one)))
     assert "so nothing was changed" in str(error.value)
     (script,) = (text for text in host.scripts if "snapshot save" in text)
     assert f"ulimit -f {66 * 2048}\n" in script
