@@ -29,7 +29,7 @@ def test_down_wants_a_name_or_all(arguments: list[str]) -> None:
 def test_a_host_of_no_lab_is_told_how_to_get_one() -> None:
     outcome = CliRunner().invoke(lab_app, ["fault", "pause", "nobody-1"])
     assert isinstance(outcome.exception, UsageError)
-    assert outcome.exception.next_step == "quoracy lab up --name nobody"
+    assert outcome.exception.next_step == "`quoracy lab up --name nobody`"
 
 
 @pytest.mark.lab
