@@ -116,7 +116,7 @@ def renumber(
             _confirm_renumbering(cluster, host)
         asked = Asked(asking_user(), f"terminal on {socket.gethostname()}")
         with HostPool([target]) as pool:
-            typer.echo(f"{host}: {renumber_host(db, pool, cluster, host, asked)}")
+            say(f"{host}: {renumber_host(db, pool, cluster, host, asked)}")
     finally:
         db.close()
 

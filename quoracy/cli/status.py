@@ -59,7 +59,7 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
         _show(cluster, facts, rows)
         show_verdicts((*describe(facts), data), Console())
         if deep and not data.stops:
-            typer.echo(f"data: {data.message}")
+            say(f"data: {data.message}")
         if lease:
             say(f"lease: {lease.holder} since {lease.taken_at:%H:%M:%S} UTC: {lease.reason}")
         for one in interrupted:

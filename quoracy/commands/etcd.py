@@ -174,9 +174,14 @@ def form_member(cluster: EtcdCluster, content: str = "") -> str:
     )
 
 
-def resume_member(cluster: EtcdCluster) -> str:
-    """Let systemd start it; whether it comes up is not waited for."""
+def resume_member(cluster: EtcdCluster, content: str = "") -> str:
+    """Let systemd start it; whether it comes up is not waited for.
+
+    Args:
+        content: What the generation in use must hold; see `require_content`.
+    """
     return script(
+        *require_content(cluster, content, in_use=True),
         f"systemctl reset-failed {cluster.unit} 2>/dev/null || true",
         ("systemctl", "start", "--no-block", cluster.unit),
     )

@@ -101,8 +101,8 @@ def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one
             return commands.withdraw_generation(cluster), 60.0
         case steps.StartMember(_, _, content):
             return commands.start_member(cluster, content), start
-        case steps.ResumeMember():
-            return commands.resume_member(cluster), 30.0
+        case steps.ResumeMember(_, content):
+            return commands.resume_member(cluster, content), 30.0
         case steps.FormMember(_, _, content):
             return commands.form_member(cluster, content), start
         case steps.EnableMember():

@@ -200,7 +200,7 @@ def settings(text: str) -> Mapping[str, Any]:
     if len(text) > SETTINGS_BYTES:
         return {}
     try:
-        return load(text, "etcd.yaml", CLUSTER).data
+        return {str(key): value for key, value in load(text, "etcd.yaml", CLUSTER).data.items()}
     except UsageError:
         return {}  # not what was rendered, so everything differs
 

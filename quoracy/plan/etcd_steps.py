@@ -200,15 +200,20 @@ class StopMember(_HostStep):
     def undo(self) -> tuple[Step, ...]:
         """Start it again, and wait for it if it served."""
         if not self.served:
-            return (ResumeMember(self.host),)
+            return (ResumeMember(self.host, self.previous_content),)
         start = StartMember(self.host, content=self.previous_content)
         return (start, AwaitMember(self.host))
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeMember(_HostStep):
-    """Let systemd try to start a member that did not serve before either; nothing waits for it."""
+    """Let systemd try to start a member that did not serve before either; nothing waits for it.
 
+    Attributes:
+        content: What it is started with; see `require_content`.
+    """
+
+    content: str = field(default="", repr=False)
     name: ClassVar[str] = "resume-member"
     title: ClassVar[str] = "start without waiting, as it did not serve before"
 

@@ -125,8 +125,9 @@ class SimulatedHosts:
         host = state.world.hosts[state.setting.index(name)]
         if " hashkv " in script and host.up:
             return _framed("hash", [{"HashKV": {"hash": 7 + host.written, "compact_revision": -1}}])
-        if " get quoracy " in script and state.setting.index(name) in state.world.healthy:
-            return _framed("read", {"header": {"revision": REVISION + host.written}})
+        if " get health " in script and state.setting.index(name) in state.world.healthy:
+            header = {"cluster_id": int(host.log, 16), "member_id": 1}
+            return _framed("read", {"header": {**header, "revision": REVISION + host.written}})
         return b""
 
     def _snapshot(self, name: str) -> bytes:
