@@ -40,7 +40,8 @@ def understood(output: bytes, parse: Callable[[bytes], T], *, what: str, host: s
         raise AnswerUnreadable(
             f"an answer cannot be read ({what}): {error}",
             where=host,
-            next_step="find out on the host why it answers so; until then it counts as silent",
+            next_step=error.next_step
+            or "find out on the host why it answers so; until then it counts as silent",
         ) from error
 
 

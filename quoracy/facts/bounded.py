@@ -31,7 +31,15 @@ _SHOWN = 60
 
 
 class Unreadable(ValueError):
-    """What a host says is not what was asked for; the message says what is wrong with it, on one line."""
+    """What a host says is not what was asked for; the message says what is wrong with it, on one line.
+
+    Args:
+        next_step: What the user does next, where that is known.
+    """
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
 
 
 def read(what: str, parse: Callable[[Given], T], given: Given) -> T:
@@ -48,9 +56,11 @@ def read(what: str, parse: Callable[[Given], T], given: Given) -> T:
         return parse(given)
     # Parsers do nothing but parse: whatever they raise, libraries in them included, is the answer's fault.
     except Exception as error:
-        said = str(error) if isinstance(error, Unreadable) else f"{type(error).__name__}: {error}"
+        known = error if isinstance(error, Unreadable) else None
+        said = str(known) if known else f"{type(error).__name__}: {error}"
         reason = one_line(said, LONGEST_REASON)
-        raise Unreadable(f"{what}: {reason}" if what else reason) from error
+        advice = known.next_step if known else ""
+        raise Unreadable(f"{what}: {reason}" if what else reason, advice) from error
 
 
 def parsed(answers: Mapping[str, Given], question: str, parse: Callable[[Given], T]) -> T:

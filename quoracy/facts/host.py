@@ -219,7 +219,7 @@ def _guard(answer: Answer) -> GuardFacts | None:
     found = _GUARD.fullmatch(answer.lines[0])
     if found is None:
         raise Unreadable(
-            "what it has noted of the operation that acted there last; when nobody works on it: "
-            "`quoracy lease renumber CLUSTER HOST`"
+            "what it has noted of the operation that acted there last is no holder, number and time",
+            "when nobody works on it: `quoracy lease renumber CLUSTER HOST`",
         )
     return GuardFacts(bounded.word(found[1], "the holder"), int(found[2]), int(found[3]))

@@ -286,6 +286,6 @@ def test_an_answer_without_an_end_makes_that_host_silent(aged: Site) -> None:
     assert reasons(plan) == {"HostSilent"}
     (silent,) = (verdict for verdict in plan.verdicts if verdict.stops)
     assert silent.where == host
-    assert "its answer to 'files' is larger than 16 MiB" in silent.message
+    assert "files: its answer is larger than 16 MiB" in silent.message
     assert abs(int(aged.shell(host, "df --output=used /run | tail -1")) - int(used)) < 1024
     assert aged.plan().kind == "nothing"

@@ -27,11 +27,12 @@ ExecStart=/usr/local/bin/etcd --data-dir /var/lib/etcd/default {flags}
 WantedBy=multi-user.target
 """
 TLS = "--auto-tls --peer-auto-tls"
+CLIENT, PEER = 21379, 21380  # etcd's own are those of the cluster that all scenarios share
 LEFT = "name other hosts in the spec; taking over an etcd that is there already is not built yet"
 
 
 class Foreign:
-    """Another tool's cluster of three on the lab's first hosts, on etcd's own ports."""
+    """Another tool's cluster of three on the lab's first hosts."""
 
     def __init__(self, lab: Lab, hosts: tuple[str, ...], scheme: str) -> None:
         self.lab, self.hosts, self.scheme = lab, hosts, scheme
@@ -41,7 +42,7 @@ class Foreign:
                 name: release.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{name}").read()  # type: ignore[union-attr]
                 for name in ("etcd", "etcdctl")
             }
-        peers = ",".join(f"{h}={scheme}://{lab.host(h).address}:2380" for h in hosts)
+        peers = ",".join(f"{h}={scheme}://{lab.host(h).address}:{PEER}" for h in hosts)
         for host in hosts:
             for name, binary in binaries.items():
                 path = lab.host(host).root / "usr/local/bin" / name
@@ -49,22 +50,24 @@ class Foreign:
                 path.chmod(0o755)
             address = lab.host(host).address
             flags = (
-                f"--listen-client-urls={scheme}://{address}:2379,{scheme}://127.0.0.1:2379 "
-                f"--advertise-client-urls={scheme}://{address}:2379 "
-                f"--listen-peer-urls {scheme}://{address}:2380 "
-                f"--initial-advertise-peer-urls={scheme}://{address}:2380 --initial-cluster={peers} "
+                f"--listen-client-urls={scheme}://{address}:{CLIENT},{scheme}://127.0.0.1:{CLIENT} "
+                f"--advertise-client-urls={scheme}://{address}:{CLIENT} "
+                f"--listen-peer-urls {scheme}://{address}:{PEER} "
+                f"--initial-advertise-peer-urls={scheme}://{address}:{PEER} --initial-cluster={peers} "
             ) + (TLS if scheme == "https" else "")
             unit = lab.host(host).root / "etc/systemd/system/etcd.service"
             unit.write_text(UNIT.format(name=host, flags=flags))
-        for host in hosts:
+
+    def start(self) -> None:
+        for host in self.hosts:
             self.shell(
                 host,
                 "systemctl daemon-reload; systemctl enable -q etcd; systemctl start --no-block etcd",
             )
-        for host in hosts:
+        for host in self.hosts:
             self.shell(
                 host,
-                "for i in $(seq 100); do systemctl is-active -q etcd && exit; sleep 0.1; done; exit 1",
+                "for i in $(seq 300); do systemctl is-active -q etcd && exit; sleep 0.1; done; exit 1",
             )
 
     def shell(self, host: str, script: str) -> str:
@@ -73,7 +76,7 @@ class Foreign:
     def etcdctl(self, *words: str) -> str:
         made = "/var/lib/etcd/default/fixtures/client/cert.pem"
         secure = f"--cacert={made}" if self.scheme == "https" else ""
-        call = f"/usr/local/bin/etcdctl --endpoints={self.scheme}://127.0.0.1:2379 {secure}"
+        call = f"/usr/local/bin/etcdctl --endpoints={self.scheme}://127.0.0.1:{CLIENT} {secure}"
         return self.shell(self.hosts[0], f"{call} {' '.join(words)}")
 
     @property
@@ -86,20 +89,23 @@ class Foreign:
             self.shell(
                 host,
                 "systemctl disable -q --now etcd 2>/dev/null; rm -rf /etc/systemd/system/etcd.service "
-                "/var/lib/etcd/default /var/lib/etcd/member /usr/local/bin/etcd*; rmdir /var/lib/etcd; systemctl daemon-reload",
+                "/var/lib/etcd/default /var/lib/etcd/member /usr/local/bin/etcd*; systemctl daemon-reload",
             )
 
 
 @pytest.fixture(params=["http", "https"])
 def foreign(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Foreign]:
     cluster = Foreign(lab, tuple(host.name for host in lab.hosts[:3]), request.param)
-    yield cluster
-    cluster.raze()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.raze()
 
 
 @pytest.fixture
 def wanted(make_site: MakeSite) -> Site:
-    return make_site("beside", etcd=QUICK)
+    return make_site("beside", ports={"client": 8979, "peer": 8980}, etcd=QUICK)
 
 
 def refusals(site: Site) -> dict[str, str]:
@@ -113,13 +119,14 @@ def require_untouched(site: Site) -> None:
         site.cluster.config_dir,
         site.cluster.data_dir,
         f"/var/lib/quoracy/{site.name}",
-        "/opt/etcd",
     )
     left = site.everywhere(f"ls -d {' '.join(places)} 2>/dev/null || true")
     assert left == dict.fromkeys(site.hosts, "")
 
 
-@pytest.mark.parametrize("ports", [{"client": 2379, "peer": 2380}, {"client": 8979, "peer": 8980}])
+@pytest.mark.parametrize(
+    "ports", [{"client": CLIENT, "peer": PEER}, {"client": 8979, "peer": 8980}]
+)
 def test_a_healthy_cluster_of_another_tool_is_named_and_left_alone(
     foreign: Foreign, wanted: Site, ports: dict[str, int]
 ) -> None:
@@ -132,7 +139,7 @@ def test_a_healthy_cluster_of_another_tool_is_named_and_left_alone(
         assert f"process {pid} (etcd.service)" in message
         assert "data in /var/lib/etcd/default" in message
         assert f"cluster {foreign.cluster_id}" in message
-        assert f"{foreign.scheme}://127.0.0.1:2379" in message
+        assert f"{foreign.scheme}://127.0.0.1:{CLIENT}" in message
     for words in ({}, {"action": "create"}, {"option": "force_create"}):
         with pytest.raises(Refused) as refusal:
             wanted.deploy(**words)
@@ -201,7 +208,7 @@ def test_clusters_of_quoracy_may_stand_beside_each_other_but_share_no_directory(
 
 
 def test_a_port_that_is_held_is_named_with_its_holder(wanted: Site) -> None:
-    wanted.apply(ports={"client": 22, "peer": 2380})
+    wanted.apply(ports={"client": 22, "peer": 8980})
     held = [v for v in wanted.plan().verdicts if v.reason == "PortTaken"]
     assert len(held) == 3
     assert all("port 22 is in use by process " in v.message and "ssh" in v.message for v in held)
