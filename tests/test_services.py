@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from signal import SIGKILL
 
 import pytest
 from controller import home_in, port_nobody_listens_on
 from controller_up import Up, running_up
+from loopback import serving
 
 from quoracy.db.holder import user_name
 from quoracy.errors import QuoracyError, UsageError
@@ -127,14 +127,8 @@ class NoDeployments(BaseHTTPRequestHandler):
 
 @contextmanager
 def healthy_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), NoDeployments) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(NoDeployments) as url:
+        yield url
 
 
 def checkout_whose_runner(does: str, directory: Path) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from controller_up import Up
+from loopback import serving
 
 from quoracy.login import login_file
 from quoracy.services import RUNNER, SERVER, read_service
@@ -141,11 +141,5 @@ class _Empty(BaseHTTPRequestHandler):
 @contextmanager
 def site_of_another_origin() -> Iterator[str]:
     """A web site on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Empty) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Empty) as url:
+        yield url
