@@ -133,7 +133,9 @@ def _number(pem: bytes) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.private_bytes_raw()
     assert isinstance(key, ec.EllipticCurvePrivateKey), "other keys are planted nowhere"
-    return key.private_numbers().private_value.to_bytes(key.key_size // 8, "big")
+    # As short as it goes: one key in 256 begins with a zero, which OpenSSH leaves out (RFC 4251, mpint).
+    value = key.private_numbers().private_value
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def _values(file: Path) -> Iterator[bytes]:

@@ -22,9 +22,9 @@ SECRET = "wJalrX/UtnFEMI+K7MDENG=bPxRfi\\CYEXAMPLE"
 Form = Callable[[bytes], bytes]
 
 
-def keys() -> dict[str, bytes]:
-    plain = s.NoEncryption()
-    curve, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+def keys(curve: ec.EllipticCurvePrivateKey | None = None) -> dict[str, bytes]:
+    plain, edwards = s.NoEncryption(), ed25519.Ed25519PrivateKey.generate()
+    curve = curve or ec.generate_private_key(ec.SECP256R1())
     return {
         "PKCS8": curve.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, plain),
         "SEC1": curve.private_bytes(s.Encoding.PEM, s.PrivateFormat.TraditionalOpenSSL, plain),
@@ -66,6 +66,15 @@ def test_a_key_is_found_by_any_line_of_its_secret_part(form: Form, kind: str) ->
     half = slice(len(pem) // 2, None) if "OpenSSH" in kind else slice(0, len(pem) * 2 // 3)
     assert search.found_in(form(pem[half])) == {"it"}
     assert search.found_in(form(keys()[kind])) == set()
+
+
+@pytest.mark.parametrize("kind", ["PKCS8", "SEC1", "OpenSSH EC"])
+def test_a_key_whose_number_begins_with_zeros_is_found(kind: str) -> None:
+    pem = keys(ec.derive_private_key(secrets.randbits(239) | 1 << 238, ec.SECP256R1()))[kind]
+    search = Search()
+    search.add_key("it", pem)
+    assert search.found_in(pem) == {"it"}
+    assert search.found_in(keys()[kind]) == set()
 
 
 def test_the_public_half_of_a_key_is_no_secret() -> None:
