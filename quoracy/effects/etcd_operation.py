@@ -45,6 +45,10 @@ class EtcdOperation(Operation[EtcdFacts]):
         """Ask all hosts in the middle of a step."""
         return self.remember(lambda: self.ask_within_step(self.cluster, self.pool))
 
+    def recent(self) -> EtcdFacts:
+        """What was seen within the last second, or a new look in the middle of a step."""
+        return self.seen_lately() or self.look()
+
     def fences(self, facts: EtcdFacts) -> dict[str, int]:
         """The fencing number that each host has seen."""
         heard = facts.heard.items()
@@ -63,6 +67,7 @@ class EtcdOperation(Operation[EtcdFacts]):
             stamp=lease.operation_id,
             resolvers=self.resolvers,
             look=self.look,
+            recent=self.recent,
         )
         return EtcdWork(self, site, shown)
 

@@ -10,7 +10,7 @@ from quoracy.checks.quorum import check_can_stop
 from quoracy.checks.verdict import require
 from quoracy.effects.site import EtcdSite
 from quoracy.operate.approval import Approval
-from quoracy.plan.etcd_steps import AwaitMember, HaltMember
+from quoracy.plan.etcd_steps import AwaitMember, HaltMember, TakeSnapshot
 from quoracy.plan.markdown import cell
 from quoracy.plan.plan import Group, Plan, Step
 
@@ -49,8 +49,8 @@ class EtcdWork:
     def apply(self, step: Step) -> str:
         """Carry out one step; what was seen before it is forgotten."""
         self._began.setdefault(step.host, time.monotonic())
-        # A member that is waited for is not changed; what the waiting saw last stays true.
-        if step.name != AwaitMember.name:
+        # A member that is waited for or copied is not changed; what was seen last stays true.
+        if step.name not in (AwaitMember.name, TakeSnapshot.name):
             self._operation.seen = None
         if step.name == HaltMember.name:
             self._require_stoppable(step.host)

@@ -113,11 +113,15 @@ class Operation(ABC, Generic[Facts]):
         self.seen = Seen(facts, at)
         return facts
 
-    def fresh_facts(self) -> Facts:
-        """What was seen within the last second, or a new look."""
+    def seen_lately(self) -> Facts | None:
+        """What was seen within the last second."""
         if self.seen is not None and self.seen.is_younger_than(FRESH_SECONDS):
             return self.seen.facts
-        return self.gather()
+        return None
+
+    def fresh_facts(self) -> Facts:
+        """What was seen within the last second, or a new look."""
+        return self.seen_lately() or self.gather()
 
     def plan(self) -> Plan:
         """Look and decide."""

@@ -115,10 +115,12 @@ class EtcdSite(Site):
 
     Attributes:
         look: Asks all hosts; what they say also serves the planning that follows.
+        recent: What was seen within the last second, or such a look.
     """
 
     cluster: EtcdCluster
     look: Callable[[], EtcdFacts]
+    recent: Callable[[], EtcdFacts]
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -68,7 +68,7 @@ def take_snapshot(step: TakeSnapshot, site: EtcdSite) -> str:
         LeaseHeld: Another operation acts on the cluster.
         Refused: The members hold different data, so that no one member's is the cluster's.
     """
-    require([compare_data(site.cluster, site.pool, site.look)])
+    require([compare_data(site.cluster, site.pool, site.recent)])
     path = snapshot_path(site.cluster, site.stamp)
     try:
         return _take(step, site, path)

@@ -47,6 +47,7 @@ def site(host: FakeHost, tmp_path: Path) -> Iterator[EtcdSite]:
             stamp="op",
             resolvers={},
             look=lambda: healthy_facts(DEMO),
+            recent=lambda: healthy_facts(DEMO),
         )
     db.close()
 

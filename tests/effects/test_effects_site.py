@@ -51,6 +51,7 @@ def site(host: FakeHost, tmp_path: Path) -> Iterator[EtcdSite]:
             stamp="op",
             resolvers={},
             look=lambda: healthy_facts(DEMO),
+            recent=lambda: healthy_facts(DEMO),
         )
     db.close()
 
@@ -156,7 +157,7 @@ def test_a_snapshot_is_no_larger_than_its_member_has_told(site: EtcdSite, host: 
     host.answer(lambda text: text.startswith("cat "), Result(0, bytes(68 * 2**20), b""))
     step, one = TakeSnapshot("demo-1", 100, db_bytes=2**20), spec(1, backup={})
     with pytest.raises(BackupFailed, match="it printed more than 66 MiB") as error:
-        take_snapshot(step, replace(site, cluster=one, look=lambda: healthy_facts(one)))
+        take_snapshot(step, replace(site, cluster=one, recent=lambda: healthy_facts(one)))
     assert "so nothing was changed" in str(error.value)
     (script,) = (text for text in host.scripts if "snapshot save" in text)
     assert f"ulimit -f {66 * 2048}\n" in script
