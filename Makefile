@@ -39,14 +39,14 @@ bench-deploy: install
 
 # An hour: every kill point and every fault, on practice hosts; writes docs/reliability.md.
 bench-faults: install
-	$(PY) -m bench.faults
+	$(PY) -m tests.faults.faults
 
 bench-redeploy: install
 	$(PY) -m bench.redeploy
 
 # Twenty thousand answers of hosts that lie, about ten minutes; QUORACY_FUZZ_ANSWERS and QUORACY_FUZZ_SEED.
 fuzz-hosts: install
-	PYTHONPATH=tests $(PY) -m fuzz.fuzz_hosts
+	$(PY) -m tests.fuzz.fuzz_hosts
 
 # A hundred redeployments in a row, every tenth of them broken.
 bench-hundred: install

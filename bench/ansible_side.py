@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from quoracy.lab.debian import download, find_mirror
-from quoracy.lab.lab import Lab
-from quoracy.lab.machine import run
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import client_url, render_generation
+from lab.debian import download, find_mirror
+from lab.lab import Lab
+from lab.machine import run
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.templates import client_url, render_generation
 
 HERE = Path(__file__).parent
 VENV = HERE.parent / ".bench-venv"

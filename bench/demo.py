@@ -16,17 +16,17 @@ from pathlib import Path
 import yaml
 
 from bench.site import QUORACY, quoracy, writer
+from lab.lab import Lab
 from quoracy.db.session import open_database
 from quoracy.db.snapshots import list_snapshots
 from quoracy.errors import UsageError
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.spec_parse import parse_cluster
 from quoracy.home import Home, load_home
-from quoracy.lab.lab import Lab
-from quoracy.lab.watch import Watch, overlaps
-from quoracy.lab.writer import WriterReport
 from quoracy.login import login_file
-from quoracy.prefect_server import server_url
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.parse import parse_cluster
+from quoracy.prefect.server import server_url
+from tests.judges.watch import Watch, overlaps
+from tests.judges.writer import WriterReport
 
 NAME, OLD, NEW = "demo", "3.4.23", "3.5.16"
 MARKER = "made-by-make-demo"

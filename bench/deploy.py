@@ -19,8 +19,8 @@ from statistics import median
 from bench.ansible_side import Ansible, install_ansible, install_python
 from bench.measures import TIMING, VERSION, Bench, Roll
 from bench.site import quoracy
+from lab.lab import Lab
 from quoracy.home import load_home
-from quoracy.lab.lab import Lab
 
 NAME = "bench"
 ROUNDS = 3

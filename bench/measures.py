@@ -14,13 +14,13 @@ import yaml
 
 from bench.ansible_side import Ansible
 from bench.site import quoracy, writer
+from lab.lab import Lab
 from quoracy.db.operations import latest_operation, steps_of
 from quoracy.db.session import open_database
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.spec_parse import parse_cluster
 from quoracy.home import Home
-from quoracy.lab.lab import Lab
-from quoracy.lab.watch import Watch, overlaps
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.parse import parse_cluster
+from tests.judges.watch import Watch, overlaps
 
 VERSION = "3.5.16"
 FIRST_SNAPSHOT_COUNT = 100_000

@@ -10,7 +10,7 @@ import sys
 import time
 
 from quoracy.home import load_home
-from quoracy.submit import run_here, use_server
+from quoracy.prefect.submit import run_here, use_server
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ from bench.redeploy_times import ANSISTRANO, KEPT, OURS, TYPED, Place, Times
 from bench.redeploy_trees import Case, Tree
 from bench.relay import measured_round_trip_s
 from bench.site import quoracy
+from lab.lab import Lab
 from quoracy.home import load_home
-from quoracy.lab.lab import Lab
 
 NAME = "benchre"
 FILES = (200, 2_000, 20_000)

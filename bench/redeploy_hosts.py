@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.relay import Target, relay
-from quoracy.lab.debian import download, find_mirror
-from quoracy.lab.keys import known_hosts_line
-from quoracy.lab.lab import Lab
-from quoracy.lab.machine import run
+from lab.debian import download, find_mirror
+from lab.keys import known_hosts_line
+from lab.lab import Lab
+from lab.machine import run
 
 #: What rsync needs beside the hosts' base.
 _RSYNC = ("rsync", "libpopt0", "libxxhash0")

@@ -19,9 +19,9 @@ from bench.pollers import Polled, Pollers
 from bench.redeploy_hosts import reaches
 from bench.redeploy_ours import PORT, Quoracy
 from bench.redeploy_trees import Fault, Tree
+from lab.lab import Lab
 from quoracy.errors import RolledBack
 from quoracy.home import load_home
-from quoracy.lab.lab import Lab
 
 LAB = "hundred"
 FILES = 200

@@ -14,9 +14,9 @@ from bench.redeploy_trees import Tree
 from bench.site import quoracy
 from quoracy.db.operations import steps_of
 from quoracy.db.session import open_database
-from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
 from quoracy.home import Home
-from quoracy.operate.run import Asked
+from quoracy.operation.lease import Asked
+from quoracy.services.redeploy import Wanted, open_service_redeploy
 
 NAME = "bench"
 PORT = 8080

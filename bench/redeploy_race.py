@@ -11,7 +11,7 @@ from bench.redeploy_ours import Quoracy, Ran
 from bench.redeploy_sides import Ansistrano, Rsync
 from bench.redeploy_times import ANSISTRANO, GATE, KEPT, OURS, TYPED, Place, Times
 from bench.redeploy_trees import Case, Tree
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
 
 Reaches = Sequence[Reach]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.templates import client_url
 from quoracy.home import Home
-from quoracy.lab.gateway import ClientFiles
-from quoracy.lab.writer import Writer
 from quoracy.pki.authority import Authority
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import client_url
+from tests.judges.gateway import ClientFiles
+from tests.judges.writer import Writer
 
 QUORACY = Path(sys.executable).with_name("quoracy")
 

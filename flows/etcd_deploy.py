@@ -13,10 +13,10 @@ from prefect import flow
 from prefect.client.schemas import State
 from pydantic import BaseModel, Field
 
-from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
-from quoracy.operate.approval import approver_at_hand
-from quoracy.operate.run import Report
-from quoracy.plan.etcd_deploy import Action, DeployOption
+from quoracy.etcd.deploy import Wanted, open_etcd_deploy
+from quoracy.etcd.plan.deploy import Action, DeployOption
+from quoracy.operation.approval import approver_at_hand
+from quoracy.operation.lease import Report
 from tasks.approval import approve_in_ui
 from tasks.etcd import run_etcd
 from tasks.run import settled

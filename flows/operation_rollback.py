@@ -12,8 +12,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas import State
 
-from quoracy.effects.etcd_rollback import open_etcd_rollback
-from quoracy.operate.run import Report
+from quoracy.etcd.rollback import open_etcd_rollback
+from quoracy.operation.lease import Report
 from tasks.etcd import run_etcd
 from tasks.run import settled
 

@@ -18,7 +18,7 @@ from prefect.states import Completed
 import flows
 from quoracy.db.session import open_database
 from quoracy.home import load_home
-from quoracy.operate.reconcile import reconcile as settle_database
+from quoracy.operation.reconcile import reconcile as settle_database
 from quoracy.redact import mask_secrets
 from tasks.reconcile import settle_runs
 from tasks.run import LOGGERS

@@ -12,8 +12,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas import State
 
-from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
-from quoracy.operate.run import Report
+from quoracy.operation.lease import Report
+from quoracy.services.redeploy import Wanted, open_service_redeploy
 from tasks.run import settled
 from tasks.service import require_usable, run_service
 

@@ -12,8 +12,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas import State
 
-from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
-from quoracy.operate.run import Report
+from quoracy.operation.lease import Report
+from quoracy.services.rollback import RollbackWanted, open_service_rollback
 from tasks.run import settled
 from tasks.service import require_usable, run_service
 

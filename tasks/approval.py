@@ -17,9 +17,9 @@ from prefect.states import Paused, Running
 from pydantic import Field
 
 from quoracy.errors import NotApproved
-from quoracy.operate.approval import Approval
+from quoracy.operation.approval import Approval
+from quoracy.operation.markdown import inline
 from quoracy.plain import one_line
-from quoracy.plan.markdown import inline
 from quoracy.redact import redact
 from tasks.run import MAX_NAME, for_the_record
 

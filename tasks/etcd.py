@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from quoracy.effects.etcd_operation import EtcdOperation
-from quoracy.effects.etcd_steps import apply_etcd_step
-from quoracy.effects.gather import gather_etcd
-from quoracy.effects.site import EtcdSite
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.operate.run import Report
-from quoracy.plan.plan import Step
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster
+from quoracy.etcd.apply import apply_etcd_step
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.gather import gather_etcd
+from quoracy.etcd.operation import EtcdOperation
+from quoracy.etcd.site import EtcdSite
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.hosts.pool import HostPool
+from quoracy.operation.lease import Report
+from quoracy.operation.plan import Step
 from tasks.operation import look_visibly, run_visibly, take_visibly
 
 

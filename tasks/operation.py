@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from quoracy.effects.operation import Operation
-from quoracy.operate.run import Report
-from quoracy.plan.plan import Step
+from quoracy.operation.lease import Report
+from quoracy.operation.operation import Operation
+from quoracy.operation.plan import Step
 from tasks.run import (
     asked_by_prefect,
     enter_group,

@@ -17,7 +17,7 @@ from prefect.logging import get_logger
 from prefect.states import Cancelled, Crashed
 
 from quoracy.db.session import Database
-from quoracy.operate.reconcile import operation_of_run
+from quoracy.operation.reconcile import operation_of_run
 from quoracy.redact import redact
 from tasks.run import HOST, TAG
 

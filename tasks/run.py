@@ -24,14 +24,14 @@ from quoracy import errors
 from quoracy.aside import CutOff
 from quoracy.errors import QuoracyError, Stopped
 from quoracy.login import NOTED
-from quoracy.operate.run import ENDINGS, Asked, Report
-from quoracy.operate.terminal import user_at_hand
+from quoracy.operation.lease import ENDINGS, Asked, Report
+from quoracy.operation.markdown import fenced, inline, plan_markdown
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.terminal import user_at_hand
 from quoracy.plain import one_line
-from quoracy.plan.markdown import fenced, inline, plan_markdown
-from quoracy.plan.plan import Group, Plan
+from quoracy.prefect.submit import subject_tag
 from quoracy.redact import mask_secrets, redact, remembering
 from quoracy.secrets import DEFAULT, Resolver
-from quoracy.submit import subject_tag
 
 T = TypeVar("T")
 

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from quoracy.effects.project import load_code_service
-from quoracy.effects.project_trust import require_listed, require_own
-from quoracy.effects.service_gather import gather_service
-from quoracy.effects.service_operation import ServiceOperation
-from quoracy.effects.service_site import ServiceSite
-from quoracy.effects.service_steps import apply_service_step
 from quoracy.errors import UsageError
-from quoracy.facts.service_site import ServiceFacts
 from quoracy.home import load_home
-from quoracy.operate.output import show_output
-from quoracy.operate.run import Report
-from quoracy.operate.terminal import user_at_hand
-from quoracy.plan.plan import Step
-from quoracy.plan.service_markdown import releases_markdown
-from quoracy.remote.pool import HostPool
-from quoracy.spec.service import Service
+from quoracy.hosts.pool import HostPool
+from quoracy.operation.lease import Report
+from quoracy.operation.output import show_output
+from quoracy.operation.plan import Step
+from quoracy.operation.terminal import user_at_hand
+from quoracy.services.apply import apply_service_step
+from quoracy.services.facts_site import ServiceFacts
+from quoracy.services.gather import gather_service
+from quoracy.services.operation import ServiceOperation
+from quoracy.services.plan.markdown import releases_markdown
+from quoracy.services.project import load_code_service
+from quoracy.services.project_trust import require_listed, require_own
+from quoracy.services.site import ServiceSite
+from quoracy.services.spec import Service
 from tasks.operation import look_visibly, run_visibly, take_visibly
 from tasks.run import publish
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.spec.service import Service
+from quoracy.services.spec import Service
 
 
 def service(kind: str, **redeploy: object) -> Service:

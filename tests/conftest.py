@@ -8,14 +8,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from services.sample import EVERY_CASE, SEED
 
-from quoracy.lab import places
-from quoracy.lab.lab import Lab
-from quoracy.lab.machine import missing
+from lab import places
+from lab.lab import Lab
+from lab.machine import missing
+from tests.services.sample import EVERY_CASE, SEED
 
 HOSTS = 5
-pytest_plugins = ["prefect_harness"]
+pytest_plugins = ["tests.prefect_harness"]
 
 # A shell starts what runs in the background with SIGINT ignored, and what the tests start would inherit that:
 # those that press Ctrl-C would wait for nothing.

@@ -12,9 +12,9 @@ from pathlib import Path
 import yaml
 
 from quoracy.db.session import open_database
-from quoracy.effects.clusters import record_cluster
+from quoracy.etcd.record import record_cluster
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home, load_home
-from quoracy.spec.etcd import EtcdCluster
 
 
 @contextmanager

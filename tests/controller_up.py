@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller import home_in, port_nobody_listens_on, record, spec_text
-
 from quoracy.home import Home
 from quoracy.login import server_login
-from quoracy.prefect_api import Greeting, ask, greet
-from quoracy.services import RUNNER, SERVER, read_service
+from quoracy.prefect.api import Greeting, ask, greet
+from quoracy.prefect.up import RUNNER, SERVER, read_service
+from tests.controller import home_in, port_nobody_listens_on, record, spec_text
 
 
 @dataclass(frozen=True, slots=True)

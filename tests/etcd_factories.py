@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from quoracy.checks.certificates import WantedCertificates
-from quoracy.commands.etcd import CERTIFICATE_ROLES, subject_names
-from quoracy.commands.etcd_staged import staged_content
-from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.etcd_neighbours import Neighbours
-from quoracy.facts.etcd_places import PlaceFacts
-from quoracy.facts.host import HostFacts, HostSilent
+from quoracy.etcd.checks_certificates import WantedCertificates
+from quoracy.etcd.facts import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.facts_neighbours import Neighbours
+from quoracy.etcd.facts_places import PlaceFacts
+from quoracy.etcd.plan.deploy import DeployRequest
+from quoracy.etcd.scripts import CERTIFICATE_ROLES, subject_names
+from quoracy.etcd.scripts_staged import staged_content
+from quoracy.etcd.spec import EtcdCluster, EtcdHost
+from quoracy.etcd.templates import bootstrap_config, client_url, peer_url, render_generation
+from quoracy.hosts.machine import HostFacts, HostSilent
 from quoracy.pki.authority import Authority
-from quoracy.plan.etcd_deploy import DeployRequest
-from quoracy.spec.etcd import EtcdCluster, EtcdHost
-from quoracy.templates.render import bootstrap_config, client_url, peer_url, render_generation
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CLUSTER_ID = "cdf818194e3a8c32"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quoracy.facts.host import HostFacts
-from quoracy.facts.service import ReleaseFacts, ServiceHostFacts, UnitFacts
-from quoracy.facts.service_site import ServiceFacts
-from quoracy.plan import service_steps as steps
-from quoracy.plan.plan import Step
-from quoracy.plan.service_redeploy import RedeployRequest
-from quoracy.spec.service import Service
+from quoracy.hosts.machine import HostFacts
+from quoracy.operation.plan import Step
+from quoracy.services import steps
+from quoracy.services.facts import ReleaseFacts, ServiceHostFacts, UnitFacts
+from quoracy.services.facts_site import ServiceFacts
+from quoracy.services.plan.request import RedeployRequest
+from quoracy.services.spec import Service
 
 GIB = 1024**3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quoracy.spec.parse_service import ParsedService, parse_service
+from quoracy.services.spec_parse import ParsedService, parse_service
 
 SHOP = Path(__file__).parents[1] / "examples/shop"
 

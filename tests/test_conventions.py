@@ -15,7 +15,28 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PURE = ("spec", "facts", "plan", "checks", "commands", "templates")
+SYSTEMS = ("etcd", "services")
+# A file of a system is pure by its name: `facts.py`, `facts_read.py`, all of `plan/`.
+PURE_IN_SYSTEM = (
+    "spec",
+    "facts",
+    "checks",
+    "steps",
+    "scripts",
+    "templates",
+    "layout",
+    "manifest",
+    "plan",
+)
+PURE_IN_ENGINE = (
+    *(f"operation/{name}.py" for name in ("plan", "markdown", "verdict", "fences", "guard")),
+    *(
+        f"hosts/{name}.py"
+        for name in ("question", "bounded", "limits", "machine", "script", "targets")
+    ),
+    *(f"specs/{name}.py" for name in ("document", "fields", "mistakes")),
+)
+ENGINE = ("operation", "hosts", "specs", "db", "stores", "pki", "releases")
 PACKAGES = ("quoracy", "flows", "tasks", "blocks", "deployments")
 NOT_IN_PURE = {
     "prefect",
@@ -62,56 +83,95 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def own_modules(path: Path) -> set[str]:
+    """Modules of the library that a file imports."""
+    here = ROOT / "quoracy"
+    return {
+        name
+        for name in imported(path)
+        if name.startswith("quoracy.") and (here / f"{name[8:].replace('.', '/')}.py").exists()
+    }
+
+
 def tops(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imported(path)}
 
 
-@pytest.mark.parametrize("folder", PURE)
-def test_pure_folders_have_no_effects(folder: str) -> None:
-    files = sources(f"quoracy/{folder}")
-    assert files
-    for path in files:
-        assert not tops(path) & NOT_IN_PURE, named(path)
+def pure() -> list[Path]:
+    own = [
+        path
+        for system in SYSTEMS
+        for path in sources(f"quoracy/{system}")
+        if path.relative_to(ROOT / "quoracy" / system)
+        .parts[0]
+        .removesuffix(".py")
+        .partition("_")[0]
+        in PURE_IN_SYSTEM
+    ]
+    return [*own, *(ROOT / "quoracy" / name for name in PURE_IN_ENGINE)]
 
 
-@pytest.mark.parametrize("folder", PURE)
-def test_pure_folders_read_no_clock_and_no_randomness(folder: str) -> None:
+@pytest.mark.parametrize("path", pure(), ids=named)
+def test_pure_files_have_no_effects(path: Path) -> None:
+    assert not tops(path) & NOT_IN_PURE
     forbidden = {"now", "utcnow", "today", "urandom", "uuid4", "read_text", "read_bytes"}
-    for path in sources(f"quoracy/{folder}"):
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Call):
-                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                assert called not in forbidden, f"{named(path)}:{node.lineno} calls {called}"
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            assert called not in forbidden, f"{named(path)}:{node.lineno} calls {called}"
 
 
-def test_pure_folders_import_only_pure_parts_of_the_library() -> None:
-    allowed = {
-        *(f"quoracy.{folder}" for folder in PURE),
-        "quoracy.errors",
-        "quoracy.plain",
-        "quoracy.pki.inspect",
-    }
-    for path in sources(*(f"quoracy/{folder}" for folder in PURE)):
-        for name in imported(path):
-            if name.startswith("quoracy."):
-                assert any(name == one or name.startswith(f"{one}.") for one in allowed), (
-                    named(path),
-                    name,
-                )
+def test_pure_files_import_only_pure_parts_of_the_library() -> None:
+    known = {f"quoracy.{named(path)[8:-3].replace('/', '.')}" for path in pure()}
+    allowed = known | {"quoracy.errors", "quoracy.plain", "quoracy.pki.inspect"}
+    for path in pure():
+        foreign = own_modules(path) - allowed
+        assert not foreign, (named(path), foreign)
 
 
-def test_the_loop_knows_neither_etcd_nor_prefect() -> None:
-    for path in sources("quoracy/operate"):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_same_noun_names_the_same_file_in_every_system(system: str) -> None:
+    names = {path.stem for path in (ROOT / "quoracy" / system).glob("*.py")}
+    wanted = {"spec", "facts", "steps", "scripts", "templates", "gather", "apply", "wait"}
+    assert wanted <= names
+    assert (ROOT / "quoracy" / system / "plan").is_dir()
+
+
+def test_a_system_imports_the_engine_and_no_other_system() -> None:
+    for system in SYSTEMS:
+        for path in sources(f"quoracy/{system}"):
+            for module in own_modules(path):
+                other = module.split(".")[1]
+                assert other == system or other not in SYSTEMS, (named(path), module)
+
+
+def test_the_engine_knows_no_system_and_no_prefect() -> None:
+    for path in sources(*(f"quoracy/{folder}" for folder in ENGINE)):
         assert "prefect" not in tops(path), named(path)
-        assert not [name for name in imported(path) if "etcd" in name], named(path)
+        assert not [name for name in own_modules(path) if name.split(".")[1] in SYSTEMS], named(
+            path
+        )
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    modules = {
+        named(path)[:-3].replace("/", "."): path for path in sources(*PACKAGES, "bench", "tests")
+    }
+    imports = {
+        name: {one for one in imported(path) if one in modules} for name, path in modules.items()
+    }
+    settled: set[str] = set()
+    while free := {name for name, needs in imports.items() if needs <= settled} - settled:
+        settled |= free
+    assert set(imports) - settled == set()
 
 
 def test_only_the_transport_imports_fabric_and_paramiko() -> None:
     for path in sources(*PACKAGES, "bench"):
-        if named(path) != "quoracy/remote/ssh.py":
+        if named(path) != "quoracy/hosts/ssh.py":
             assert "fabric" not in tops(path), named(path)
         if "paramiko" in tops(path):
-            assert named(path).startswith("quoracy/remote/"), named(path)
+            assert named(path).startswith("quoracy/hosts/"), named(path)
 
 
 def test_the_library_imports_nothing_of_the_project_around_it() -> None:
@@ -131,7 +191,7 @@ def test_who_imports_prefect() -> None:
     for path in sources(*PACKAGES):
         if "prefect" in tops(path):
             here = named(path)
-            assert here.startswith(allowed) or here == "quoracy/submit.py", here
+            assert here.startswith(allowed) or here == "quoracy/prefect/submit.py", here
 
 
 def test_deployments_name_flows_by_module_path() -> None:
@@ -169,12 +229,10 @@ def _is_flow(decorator: ast.expr) -> bool:
 @cache
 def cli_verbs() -> frozenset[str]:
     """Commands as they are, and those of a group with its name before them: `service redeploy`."""
-    from typer.main import get_command
-
-    from quoracy.cli.app import app
+    from quoracy.cli.app import commands
 
     verbs = set()
-    for name, command in getattr(get_command(app), "commands").items():  # noqa: B009
+    for name, command in commands().items():
         verbs |= {name, *(f"{name}-{inner}" for inner in getattr(command, "commands", ()))}
     return frozenset(verbs)
 
@@ -203,7 +261,7 @@ def test_the_wheel_holds_only_the_library(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {n.partition("/")[0] for n in names if ".dist-info/" not in n} == {"quoracy"}
-    assert "quoracy/templates/pre-start.j2" in names
+    assert "quoracy/etcd/files/pre-start.j2" in names
     assert "quoracy/py.typed" in names
 
 

@@ -16,17 +16,18 @@ from typer import Typer
 from typer.main import get_command
 
 from quoracy import errors
-from quoracy.checks.versions import KNOWN_BAD, SECURITY_FLOORS, UPGRADE_FLOORS
-from quoracy.cli.app import app
+from quoracy.cli.app import app, commands
+from quoracy.cli.lazy import LazyCommand
 from quoracy.cli.pxdcli import app as pxdcli
-from quoracy.code.ignore import LOCK_FILES
 from quoracy.db.models import Outcome
-from quoracy.effects.service_site import PRIVATE
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.parse import parse_cluster
-from quoracy.spec.parse_service import parse_service
-from quoracy.spec.service import Service
-from quoracy.spec.service_keys import KNOWN
+from quoracy.etcd.checks_versions import KNOWN_BAD, SECURITY_FLOORS, UPGRADE_FLOORS
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.spec_parse import parse_cluster
+from quoracy.services.code.ignore import LOCK_FILES
+from quoracy.services.site import PRIVATE
+from quoracy.services.spec import Service
+from quoracy.services.spec_keys import KNOWN
+from quoracy.services.spec_parse import parse_service
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -124,22 +125,26 @@ def test_every_field_is_documented_with_its_default() -> None:
 
 def test_the_tables_of_refusals_hold_every_reason_of_a_verdict_and_no_other() -> None:
     refusals = OPERATION.split("## Refusals and warnings")[1].split("\n## ")[0]
-    others = {"etcd_rollback.py", *(file.name for file in _service_files())}
-    assert _in_table(refusals) == set(_reasons(but=others))
+    others = {*_reasons("etcd/plan/rollback.py"), *_reasons("services/**/*.py")}
+    own = {
+        *_reasons("etcd/**/*.py", but={"rollback.py"}),
+        *_reasons("operation/*.py"),
+        *_reasons("releases/*.py"),
+    }
+    assert _in_table(refusals) == own
+    assert {*own, *others} == {*_reasons()}
     refusals = ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
-    assert _in_table(refusals) >= set(_reasons("plan/etcd_rollback.py"))
+    assert _in_table(refusals) >= set(_reasons("etcd/plan/rollback.py"))
     assert _in_table(refusals) <= set(_reasons())
 
 
 def test_the_tables_of_services_hold_every_reason_and_no_other() -> None:
     refusals = REDEPLOY.split("## Refusals")[1].split("\n## ")[0]
-    of_all = set(_reasons("checks/fences.py"))
-    of_services = of_all | set(_reasons("plan/service_*.py"))
-    assert _in_table(refusals) == of_all | set(
-        _reasons("plan/service_*.py", but={"service_rollback.py"})
-    )
+    of_all = set(_reasons("operation/fences.py"))
+    of_services = of_all | set(_reasons("services/plan/*.py"))
+    assert _in_table(refusals) == of_all | set(_reasons("services/plan/*.py", but={"rollback.py"}))
     refusals = SERVICE_ROLLBACK.split("## What it refuses")[1].split("\n## ")[0]
-    assert _in_table(refusals) >= set(_reasons("plan/service_rollback.py"))
+    assert _in_table(refusals) >= set(_reasons("services/plan/rollback.py"))
     assert _in_table(refusals) <= of_services
     hosts = _page("service-troubleshooting.md").split("## A host says no")[1].split("\n## ")[0]
     assert set(re.findall(r"`([A-Z]\w+)`", hosts)) == of_services
@@ -170,7 +175,7 @@ def test_every_outcome_is_explained() -> None:
     "verb", ["etcd-deploy", "operation-rollback", "service-redeploy", "service-rollback"]
 )
 def test_every_option_of_an_operation_is_on_its_page(verb: str) -> None:
-    verbs = _subcommands(get_command(app))
+    verbs = commands()
     ours = {f"service-{name}": one for name, one in _subcommands(verbs["service"]).items()}
     page, command = _page(f"operations/{verb}.md"), {**verbs, **ours}[verb]
     options = {option for one in command.params for option in one.opts if option.startswith("--")}
@@ -204,16 +209,14 @@ def test_commands_exist_with_their_options(page: Path) -> None:
 def test_every_verb_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert {
-        verb
-        for verb in _subcommands(get_command(app))
-        if f"`{verb}`" not in readme and f"quoracy {verb}" not in readme
+        verb for verb in commands() if f"`{verb}`" not in readme and f"quoracy {verb}" not in readme
     } == set()
 
 
 def test_the_readme_says_what_nobody_has_built() -> None:
     """A new verb must leave this list; hints name none of them (tests/cli/test_cli_hints.py)."""
     readme = (ROOT / "README.md").read_text().split("## What it does not do yet")[1]
-    assert not NOT_BUILT & set(_subcommands(get_command(app)))
+    assert not NOT_BUILT & set(commands())
     assert {verb for verb in NOT_BUILT if f"`quoracy {verb}`" not in readme} == set()
 
 
@@ -221,10 +224,6 @@ def test_the_readme_says_what_nobody_has_built() -> None:
 def test_a_decision_has_its_headings(decision: Path) -> None:
     headings = re.findall(r"^## (.+)$", decision.read_text(), re.M)
     assert headings == ["Summary", "Motivation", "Goals", "Non-Goals", "Proposal", "Alternatives"]
-
-
-def _service_files() -> list[Path]:
-    return [*(ROOT / "quoracy/plan").glob("service_*.py"), ROOT / "quoracy/checks/service.py"]
 
 
 def _texts() -> Iterator[str]:
@@ -345,4 +344,5 @@ def _exists(said: str, program: Typer) -> bool:
 
 
 def _subcommands(command: Any) -> dict[str, Any]:
-    return dict(getattr(command, "commands", {}))
+    inner = getattr(command, "commands", {})
+    return {n: one.load() if isinstance(one, LazyCommand) else one for n, one in inner.items()}

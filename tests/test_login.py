@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from controller import home_in
 
 from quoracy.db.holder import user_name
 from quoracy.errors import UsageError
 from quoracy.login import login_file, server_login
 from quoracy.redact import MASK, redact
+from tests.controller import home_in
 
 
 def test_it_is_made_once_however_many_ask_and_is_its_owners_alone(tmp_path: Path) -> None:

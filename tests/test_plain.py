@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quoracy.checks.verdict import failed
 from quoracy.errors import CommandFailed, Refused
+from quoracy.operation.plan import Change
+from quoracy.operation.verdict import failed
 from quoracy.plain import harmless, one_line, plain
-from quoracy.plan.plan import Change
 
 
 @pytest.mark.parametrize(

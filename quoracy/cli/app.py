@@ -1,4 +1,4 @@
-"""The command `quoracy`: every verb, and the one place where errors become messages and exit codes.
+"""The command `quoracy`: every verb.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 refused by a check, 4 changes pending in a
 dry run.
@@ -6,46 +6,64 @@ dry run.
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
-from quoracy.cli.cluster import cluster_app
-from quoracy.cli.doctor import doctor
 from quoracy.cli.entry import run
-from quoracy.cli.etcd_deploy import etcd_deploy
-from quoracy.cli.history import history
-from quoracy.cli.host import host_app
-from quoracy.cli.lab import lab_app
-from quoracy.cli.lease import lease_app
-from quoracy.cli.operation_rollback import operation_rollback
-from quoracy.cli.plan import plan_app
-from quoracy.cli.reconcile import reconcile
-from quoracy.cli.service import service_app
-from quoracy.cli.status import status
-from quoracy.cli.up import down, up
+from quoracy.cli.lazy import LazyCommand, Verb, group_of
+
+VERBS = {
+    "cluster": Verb(
+        "quoracy.cli.cluster:cluster_app", "Clusters that are wanted: apply, list, show, forget."
+    ),
+    "host": Verb("quoracy.cli.host:host_app", "Hosts and their keys."),
+    "plan": Verb("quoracy.cli.plan:plan_app", "Show what an operation would do; changes nothing."),
+    "lease": Verb(
+        "quoracy.cli.lease:lease_app", "Who works on a cluster, and a dead holder's lease."
+    ),
+    # In the checkout only, like the flows; the wheel has no practice hosts.
+    "lab": Verb("lab.cli:lab_app", "Practice hosts on this machine."),
+    "service": Verb(
+        "quoracy.cli.service:service_app", "Services with code of yours: redeploy and more."
+    ),
+    "etcd-deploy": Verb(
+        "quoracy.cli.etcd_deploy:etcd_deploy", "Create, upgrade or change an etcd cluster."
+    ),
+    "operation-rollback": Verb(
+        "quoracy.cli.operation_rollback:operation_rollback",
+        "Put back what an operation has left half done.",
+    ),
+    "status": Verb("quoracy.cli.status:status", "Show members, leader, versions, health."),
+    "history": Verb("quoracy.cli.history:history", "Show who did what, when, and how it ended."),
+    "reconcile": Verb(
+        "quoracy.cli.reconcile:reconcile", "Settle what dead processes have left behind."
+    ),
+    "doctor": Verb("quoracy.cli.doctor:doctor", "Say what this machine lacks."),
+    "up": Verb("quoracy.cli.up:up", "Start Prefect's server and runner here."),
+    "down": Verb("quoracy.cli.up:down", "Stop what `quoracy up` has started."),
+}
 
 app = typer.Typer(
     name="quoracy",
-    help="Day-2 operations for the clusters you run yourself. Never below quorum.",
+    cls=group_of(VERBS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(
-    cluster_app, name="cluster", help="Clusters that are wanted: apply, list, show, forget."
-)
-app.add_typer(host_app, name="host", help="Hosts and their keys.")
-app.add_typer(plan_app, name="plan", help="Show what an operation would do; changes nothing.")
-app.add_typer(lease_app, name="lease", help="Who works on a cluster, and a dead holder's lease.")
-app.add_typer(lab_app, name="lab", help="Practice hosts on this machine.")
-app.add_typer(service_app, name="service", help="Services with code of yours: redeploy and more.")
-app.command("etcd-deploy")(etcd_deploy)
-app.command("operation-rollback")(operation_rollback)
-app.command()(status)
-app.command()(history)
-app.command()(reconcile)
-app.command()(doctor)
-app.command()(up)
-app.command()(down)
+
+
+@app.callback()
+def quoracy() -> None:
+    """Day-2 operations for the clusters you run yourself. Never below quorum."""
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its name, loaded."""
+    group: Any = typer.main.get_command(app)
+    return {
+        name: one.load() for name, one in group.commands.items() if isinstance(one, LazyCommand)
+    }
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from quoracy.operate.interrupt import ENDING, leave_dead_terminals
+from quoracy.operation.interrupt import ENDING, leave_dead_terminals
 
 LAST_LINES = 5
 

@@ -25,11 +25,11 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Record what is wanted of a cluster. Changes no host."""
-    from quoracy.effects.clusters import record_cluster
-    from quoracy.effects.spec_file import read_spec
-    from quoracy.plan.etcd_refusals import spec_verdicts
-    from quoracy.spec.document import CLUSTER
-    from quoracy.spec.parse import parse_cluster
+    from quoracy.etcd.plan.refusals import spec_verdicts
+    from quoracy.etcd.record import record_cluster
+    from quoracy.etcd.spec_parse import parse_cluster
+    from quoracy.specs.document import CLUSTER
+    from quoracy.specs.file import read_spec
 
     cluster = parse_cluster(
         read_spec(file, CLUSTER), source=str(file), home=os.environ.get("HOME", "~")
@@ -104,6 +104,6 @@ def forget(
 @cluster_app.command()
 def schema() -> None:
     """Print the JSON schema of cluster.yaml, for editors."""
-    from quoracy.spec.etcd import EtcdCluster
+    from quoracy.etcd.spec import EtcdCluster
 
     show_json(EtcdCluster.model_json_schema())

@@ -18,9 +18,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     Home, database and Prefect server are needed for operations; practice hosts only for `lab`.
     """
+    from lab.machine import missing
     from quoracy.cli.show import show_json
     from quoracy.home import load_home
-    from quoracy.lab.machine import missing
 
     home = load_home()
     problems = {name: _problem(check) for name, check in _checks(home).items()}
@@ -38,8 +38,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _checks(home: Home) -> dict[str, Callable[[], object]]:
     from quoracy.db.session import open_database
-    from quoracy.prefect_server import require_login, server_url
-    from quoracy.services import SERVER, read_service
+    from quoracy.prefect.server import require_login, server_url
+    from quoracy.prefect.up import SERVER, read_service
 
     return {
         "database": lambda: open_database(home.database_url).close(),

@@ -19,7 +19,7 @@ from quoracy.cli.options import (
     WithoutPrefect,
     Yes,
 )
-from quoracy.plan.etcd_deploy import Action
+from quoracy.etcd.plan.deploy import Action
 
 
 def etcd_deploy(
@@ -43,7 +43,7 @@ def etcd_deploy(
     wanted. Exit code 0 done or nothing to do, 1 failed, 2 usage, 3 refused, 4 changes pending.
     """
     from quoracy.cli.run_operation import Way, run_operation
-    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy, require_known
+    from quoracy.etcd.deploy import Wanted, open_etcd_deploy, require_known
 
     wanted = Wanted(
         cluster=cluster,

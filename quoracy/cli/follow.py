@@ -19,7 +19,7 @@ from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import latest_operation, steps_of
 from quoracy.db.session import Database
 from quoracy.errors import QuoracyError
-from quoracy.operate.journal import PUT_BACK
+from quoracy.operation.journal import PUT_BACK
 
 EVERY_S = 0.25
 _MARKS = {

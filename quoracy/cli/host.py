@@ -13,7 +13,7 @@ from quoracy.cli.screen import Console, say
 from quoracy.errors import UsageError
 
 if TYPE_CHECKING:
-    from quoracy.remote.trust import HostKey
+    from quoracy.hosts.trust import HostKey
 
 host_app = typer.Typer(help="Trust hosts' SSH keys.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def trust_hosts(
 
     Compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
-    from quoracy.remote.trust import fetch_host_key  # importing paramiko takes 0.2 s
+    from quoracy.hosts.trust import fetch_host_key  # importing paramiko takes 0.2 s
 
     addresses = [_checked(address) for address in addresses]
     if not yes and not sys.stdin.isatty():
@@ -67,7 +67,7 @@ def list_hosts(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the hosts whose keys are trusted."""
-    from quoracy.remote.trust import trusted_keys
+    from quoracy.hosts.trust import trusted_keys
 
     file = known_hosts or _default_known_hosts()
     rows = [
@@ -83,7 +83,7 @@ def list_hosts(
 
 
 def _checked(address: str) -> str:
-    from quoracy.spec import fields
+    from quoracy.specs import fields
 
     try:
         return fields.address(address)
@@ -94,7 +94,7 @@ def _checked(address: str) -> str:
 
 
 def _trust(file: Path, address: str, port: int, key: HostKey) -> bool:
-    from quoracy.remote.trust import trust
+    from quoracy.hosts.trust import trust
 
     try:
         return trust(file, address, port, key)
@@ -107,7 +107,7 @@ def _trust(file: Path, address: str, port: int, key: HostKey) -> bool:
 
 
 def _is_already_trusted(known_hosts: Path, address: str, port: int, key: HostKey) -> bool:
-    from quoracy.remote.trust import TrustedKey, known_hosts_name, trusted_keys
+    from quoracy.hosts.trust import TrustedKey, known_hosts_name, trusted_keys
 
     return TrustedKey(known_hosts_name(address, port), key) in trusted_keys(known_hosts)
 

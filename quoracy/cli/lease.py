@@ -102,11 +102,12 @@ def renumber(
 
     Only when no other controller works on it: it may act on the host again.
     """
+    from quoracy.cli.targets import target_of
     from quoracy.db.session import open_database
-    from quoracy.effects.renumber import renumber_host, target_of
     from quoracy.home import load_home
-    from quoracy.operate.run import Asked
-    from quoracy.remote.pool import HostPool
+    from quoracy.hosts.pool import HostPool
+    from quoracy.operation.lease import Asked
+    from quoracy.operation.renumber import renumber_host
 
     home = load_home()
     db = open_database(home.database_url)

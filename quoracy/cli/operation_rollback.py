@@ -27,8 +27,8 @@ def operation_rollback(
     changes pending.
     """
     from quoracy.cli.run_operation import Way, run_operation
-    from quoracy.effects.etcd_deploy import Wanted, require_known
-    from quoracy.effects.etcd_rollback import open_etcd_rollback
+    from quoracy.etcd.deploy import Wanted, require_known
+    from quoracy.etcd.rollback import open_etcd_rollback
 
     parameters = {"cluster": cluster, "dry_run": dry_run, "allow_downtime": allow_downtime}
     raise run_operation(

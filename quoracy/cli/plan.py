@@ -15,7 +15,7 @@ from quoracy.cli.options import (
 )
 from quoracy.cli.screen import Console, say
 from quoracy.cli.show import show_json, show_plan
-from quoracy.plan.etcd_deploy import Action
+from quoracy.etcd.plan.deploy import Action
 
 plan_app = typer.Typer(no_args_is_help=True)
 PENDING, REFUSED = 4, 3
@@ -35,7 +35,7 @@ def plan_etcd_deploy(
 
     Exit code 0 nothing to do, 4 changes pending, 3 refused.
     """
-    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+    from quoracy.etcd.deploy import Wanted, open_etcd_deploy
 
     wanted = Wanted(
         cluster=cluster,

@@ -18,7 +18,7 @@ def reconcile(as_json: AsJson = False) -> None:
     from quoracy.cli.show import show_json
     from quoracy.db.session import open_database
     from quoracy.home import load_home
-    from quoracy.operate.reconcile import reconcile as settle_database
+    from quoracy.operation.reconcile import reconcile as settle_database
 
     db = open_database(load_home().database_url)
     try:

@@ -17,9 +17,9 @@ from quoracy.cli.screen import Console
 from quoracy.errors import NotApproved, QuoracyError, UsageError
 
 if TYPE_CHECKING:
-    from quoracy.effects.operation import Operation
     from quoracy.home import Home
-    from quoracy.operate.approval import Approval
+    from quoracy.operation.approval import Approval
+    from quoracy.operation.operation import Operation
 
 PENDING = 4
 
@@ -98,7 +98,7 @@ def _run(
     from quoracy.cli.follow import Told, following
     from quoracy.db.session import open_database
     from quoracy.home import load_home
-    from quoracy.submit import subject_of
+    from quoracy.prefect.submit import subject_of
 
     home = load_home()
     subject = subject_of(parameters)
@@ -150,9 +150,9 @@ def _at_the_keyboard(way: Way, console: Console, show_output: Callable[[str], No
 
     What builds and hooks say is shown here, too.
     """
-    from quoracy.operate.approval import approving_with
-    from quoracy.operate.interrupt import stop_on_signals
-    from quoracy.operate.output import showing_with
+    from quoracy.operation.approval import approving_with
+    from quoracy.operation.interrupt import stop_on_signals
+    from quoracy.operation.output import showing_with
 
     stack = ExitStack()
     if way.submit:
@@ -165,7 +165,7 @@ def _at_the_keyboard(way: Way, console: Console, show_output: Callable[[str], No
 
 
 def _ask(approval: Approval, console: Console) -> None:
-    from quoracy.plan.markdown import inline
+    from quoracy.operation.markdown import inline
 
     left = ", ".join(approval.left)
     console.print(
@@ -184,8 +184,8 @@ def _ask(approval: Approval, console: Console) -> None:
 
 
 def _run_through_prefect(call: _Call, following: Callable[[], Any]) -> Ending:
-    from quoracy import submit
-    from quoracy.prefect_server import without_login
+    from quoracy.prefect import submit
+    from quoracy.prefect.server import without_login
 
     url = submit.use_server(call.home)
     with following():
@@ -209,11 +209,11 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     """The same loop with the journal alone, for the night when the Prefect server is what is down."""
     from quoracy.cli.show import show_plan
     from quoracy.db.holder import asking_user
-    from quoracy.operate.approval import approver_at_hand
-    from quoracy.operate.output import show_output
-    from quoracy.operate.run import ENDINGS, Asked
+    from quoracy.operation.approval import approver_at_hand
+    from quoracy.operation.lease import ENDINGS, Asked
+    from quoracy.operation.output import show_output
+    from quoracy.prefect.submit import subject_of
     from quoracy.startup import collect_from_now_on
-    from quoracy.submit import subject_of
 
     asked = Asked(by=asking_user(), origin=f"terminal, without prefect on {socket.gethostname()}")
     more = f"quoracy history {subject_of(call.parameters)}"

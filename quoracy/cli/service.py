@@ -68,7 +68,7 @@ def _redeploy(name: str, project: Path, flags: dict[str, bool], way: Any) -> typ
     parameters: dict[str, Any] = {"service": name, "project": _absolute(project), **flags}
 
     def open_plainly(home: Any) -> Any:
-        from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
+        from quoracy.services.redeploy import Wanted, open_service_redeploy
 
         return open_service_redeploy(Wanted(**parameters), home)
 
@@ -102,7 +102,7 @@ def rollback(
     parameters = {"service": name, "project": directory, "to": to, "dry_run": dry_run}
 
     def open_plainly(home: Any) -> Any:
-        from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
+        from quoracy.services.rollback import RollbackWanted, open_service_rollback
 
         return open_service_rollback(RollbackWanted(name, directory, to, dry_run), home)
 
@@ -118,14 +118,14 @@ def rollback(
 
 def _absolute(project: Path) -> str:
     """The same project for whoever runs the flow, in whichever working directory."""
-    from quoracy.effects.project import project_root
+    from quoracy.services.project import project_root
 
     return str(project_root(project))
 
 
 def _require_code(project: str, name: str) -> None:
     """Read the config before anything else is asked, and say what is odd about it."""
-    from quoracy.effects.project import load_code_service
+    from quoracy.services.project import load_code_service
 
     show_warnings(load_code_service(project, name).warnings)
 
@@ -143,7 +143,7 @@ def list_(project: Project = Path(), as_json: AsJson = False) -> None:
     """List the services of the project; a broken config is listed with what is wrong."""
     from quoracy.cli.service_tables import found_row, show_found
     from quoracy.cli.show import show_json
-    from quoracy.effects.project import find_services
+    from quoracy.services.project import find_services
 
     rows = [found_row(one) for one in find_services(project)]
     if as_json:
@@ -197,10 +197,10 @@ def logs(
     name: ServiceName, host: HostOption = "", lines: Lines = 50, project: Project = Path()
 ) -> None:
     """Show the last lines that the service has written to the journal of its hosts."""
-    from quoracy.effects.project import load_code_service
-    from quoracy.effects.service_look import service_logs
     from quoracy.home import load_home
-    from quoracy.spec.document import printed
+    from quoracy.services.look import service_logs
+    from quoracy.services.project import load_code_service
+    from quoracy.specs.document import printed
 
     loaded = load_code_service(_absolute(project), name)
     many = not host and len(loaded.service.hosts) > 1
@@ -217,16 +217,16 @@ def schema() -> None:
     `# yaml-language-server: $schema=../../service-config.schema.json`.
     """
     from quoracy.cli.show import show_json
-    from quoracy.spec.service_keys import service_schema
+    from quoracy.services.spec_keys import service_schema
 
     show_json(service_schema())
 
 
 def _look(name: str, project: Path) -> tuple[Any, Any]:
     """The service, and what each of its hosts says."""
-    from quoracy.effects.project import load_code_service
-    from quoracy.effects.service_look import look_at_service
     from quoracy.home import load_home
+    from quoracy.services.look import look_at_service
+    from quoracy.services.project import load_code_service
 
     loaded = load_code_service(_absolute(project), name)
     show_warnings(loaded.warnings)

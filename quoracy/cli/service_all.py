@@ -15,8 +15,8 @@ from rich.text import Text
 from quoracy.cli.child import Child, Children
 from quoracy.cli.run_operation import PENDING, Way
 from quoracy.cli.screen import Console
-from quoracy.effects.project import FoundService, find_services, project_root
 from quoracy.errors import UsageError
+from quoracy.services.project import FoundService, find_services, project_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def _require_server(way: Way) -> None:
         )
     if not way.without_prefect:
         from quoracy.home import load_home
-        from quoracy.prefect_server import server_url
+        from quoracy.prefect.server import server_url
 
         server_url(load_home())
 

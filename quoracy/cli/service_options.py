@@ -13,7 +13,7 @@ from quoracy.errors import QuoracyError
 
 def known_services(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of the project's services, for shell completion; none when it cannot be read."""
-    from quoracy.effects.project import service_names
+    from quoracy.services.project import service_names
 
     # Whatever was said here would land in the middle of a half-typed command line.
     with contextlib.suppress(QuoracyError):

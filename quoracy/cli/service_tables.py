@@ -10,13 +10,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from quoracy.cli.screen import Console
-from quoracy.commands.service_layout import web_root
-from quoracy.effects.project import FoundService
-from quoracy.facts.host import HostSilent
-from quoracy.facts.service import ReleaseFacts, ServiceHostFacts
-from quoracy.plan.service_switching import runs_current
-from quoracy.spec.document import printed
-from quoracy.spec.service import Service, ServiceType
+from quoracy.hosts.machine import HostSilent
+from quoracy.services.facts import ReleaseFacts, ServiceHostFacts
+from quoracy.services.layout import web_root
+from quoracy.services.plan.switching import runs_current
+from quoracy.services.project import FoundService
+from quoracy.services.spec import Service, ServiceType
+from quoracy.specs.document import printed
 
 Row = dict[str, Any]
 _LAYOUTS = {

@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from quoracy.checks.verdict import Status, Verdict
 from quoracy.cli.screen import Console
-from quoracy.plan.plan import Plan
+from quoracy.operation.plan import Plan
+from quoracy.operation.verdict import Status, Verdict
 
 STATUS_COLOURS = {
     Status.PASS: "green",

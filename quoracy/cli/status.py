@@ -27,10 +27,10 @@ def status(cluster: ClusterName, deep: Deep = False, as_json: AsJson = False) ->
 
     Asks every host, and says when members hold different data. Exit code 1 when it is not all well.
     """
-    from quoracy.checks.alarms import describe
     from quoracy.cli.show import show_json, show_verdicts
-    from quoracy.effects.compare import compare_data, compare_revisions
-    from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
+    from quoracy.etcd.checks_alarms import describe
+    from quoracy.etcd.compare import compare_data, compare_revisions
+    from quoracy.etcd.deploy import Wanted, open_etcd_deploy
 
     with open_etcd_deploy(Wanted(cluster)) as deploy:
         facts = deploy.gather()
@@ -86,7 +86,7 @@ def _at_work(db: Database, cluster: str) -> tuple[Lease | None, list[Operation]]
 
 
 def _row(name: str, facts: Any) -> dict[str, Any]:
-    from quoracy.facts.host import HostSilent
+    from quoracy.hosts.machine import HostSilent
 
     host = facts.hosts[name]
     if isinstance(host, HostSilent):
@@ -108,7 +108,7 @@ def _row(name: str, facts: Any) -> dict[str, Any]:
 
 
 def _said(host: Any) -> str:
-    from quoracy.facts.etcd_cluster import presence
+    from quoracy.etcd.facts_cluster import presence
 
     if host.status is not None:
         return "healthy" if host.healthy else "unhealthy"
@@ -116,7 +116,7 @@ def _said(host: Any) -> str:
 
 
 def _alarms(facts: Any) -> list[dict[str, str]]:
-    from quoracy.checks.alarms import alarm_host
+    from quoracy.etcd.checks_alarms import alarm_host
 
     return [
         {"kind": alarm.kind, "member_id": alarm.member_id, "host": alarm_host(facts, alarm)}

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.text import Text
 
-from quoracy.checks.verdict import Status
 from quoracy.cli.follow import step_line
 from quoracy.cli.screen import Console
 from quoracy.cli.show import STATUS_COLOURS
 from quoracy.db.audit import Record
 from quoracy.db.models import Snapshot, StepRecord
-from quoracy.plan.plan import Change
+from quoracy.operation.plan import Change
+from quoracy.operation.verdict import Status
 
 OUTCOME_COLOURS = {
     "done": "green",

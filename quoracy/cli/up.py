@@ -23,8 +23,8 @@ def up(
     from quoracy.db.session import open_database
     from quoracy.home import load_home
     from quoracy.login import login_file
-    from quoracy.prefect_server import require_login
-    from quoracy.services import (
+    from quoracy.prefect.server import require_login
+    from quoracy.prefect.up import (
         RUNNER,
         SERVER,
         deployments_of,
@@ -65,7 +65,7 @@ def down() -> None:
     Runs under way end with it; running the same operation again takes up what is left.
     """
     from quoracy.home import load_home
-    from quoracy.services import RUNNER, SERVER, stop
+    from quoracy.prefect.up import RUNNER, SERVER, stop
 
     home = load_home()
     for name in (RUNNER, SERVER):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from quoracy.checks.verdict import Verdict, failed
 from quoracy.errors import ReleaseError, UsageError
+from quoracy.operation.verdict import Verdict, failed
 from quoracy.releases.archive import check_archive
 from quoracy.releases.source import ReleaseSource
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from secret_search import Search
-from stores.swift_service import S3Service
 
+from lab.lab import Lab
 from quoracy.home import Home, load_home
-from quoracy.lab.lab import Lab
 from quoracy.login import server_login
 from quoracy.pki.authority import Authority
+from tests.audit.secret_search import Search
+from tests.stores.swift_service import S3Service
 
 OWN, GIVEN = "vault", "given"
 CHECKOUT = Path(__file__).parents[2]

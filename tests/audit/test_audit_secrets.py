@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from audit_site import BLOCK, CHECKOUT, GIVEN, OWN, AuditSite, key_of_bucket
-from secret_search import ProcessLists
-from stores.swift_service import swift
 
-from quoracy.lab.lab import Lab
-from quoracy.services import SERVER, start_server, stop
+from lab.lab import Lab
+from quoracy.prefect.up import SERVER, start_server, stop
+from tests.audit.audit_site import BLOCK, CHECKOUT, GIVEN, OWN, AuditSite, key_of_bucket
+from tests.audit.secret_search import ProcessLists
+from tests.stores.swift_service import swift
 
 pytestmark = [
     pytest.mark.lab,

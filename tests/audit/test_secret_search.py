@@ -16,7 +16,8 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from secret_search import ProcessLists, Search, forms
+
+from tests.audit.secret_search import ProcessLists, Search, forms
 
 SECRET = "wJalrX/UtnFEMI+K7MDENG=bPxRfi\\CYEXAMPLE"
 Form = Callable[[bytes], bytes]

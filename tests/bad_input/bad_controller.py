@@ -16,15 +16,16 @@ from typing import Any
 import yaml
 
 from quoracy.cli.app import main
-from quoracy.effects.etcd_deploy import EtcdDeploy
-from quoracy.facts.question import Answer, parse_answers
+from quoracy.etcd.deploy import EtcdDeploy
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import Result
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import Result
+from quoracy.hosts.pool import HostPool
+from quoracy.hosts.question import Answer, parse_answers
+from quoracy.hosts.targets import ssh_targets
 
-RECORDED = Path(__file__).parents[1] / "facts" / "recorded"
+RECORDED = Path(__file__).parents[1] / "etcd" / "recorded"
 FAKE_HOSTS = dict(line.split() for line in (RECORDED / "addresses").read_text().splitlines())
 
 Answers = dict[str, Answer]
@@ -98,7 +99,7 @@ def write_spec(place: Path, text: str | bytes | Mapping[str, Any], name: str = "
 
 
 def fake_spec(version: str, **settings: Any) -> dict[str, Any]:
-    """The cluster whose answers were recorded (tests/facts/recorded)."""
+    """The cluster whose answers were recorded (tests/etcd/recorded)."""
     return {
         "kind": "etcd",
         "name": "facts",

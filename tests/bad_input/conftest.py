@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bad_controller import rows
-from controller import home_in, record
 
 from quoracy.home import Home
+from tests.bad_input.bad_controller import rows
+from tests.controller import home_in, record
 
 NEIGHBOUR = """\
 kind: etcd

@@ -6,16 +6,16 @@ import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
-import etcd_factories as make
 from hypothesis import strategies as st
 
-from quoracy.facts.etcd import EtcdHostFacts, MemberEntry
-from quoracy.facts.etcd_alarms import Alarm
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.etcd_places import PlaceFacts
-from quoracy.facts.host import HostSilent
-from quoracy.plan.etcd_deploy import Action, DeployOption, DeployRequest
-from quoracy.spec.etcd import EtcdCluster
+from quoracy.etcd.facts import EtcdHostFacts, MemberEntry
+from quoracy.etcd.facts_alarms import Alarm
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.facts_places import PlaceFacts
+from quoracy.etcd.plan.deploy import Action, DeployOption, DeployRequest
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.hosts.machine import HostSilent
+from tests import etcd_factories as make
 
 OTHER_ID = "1234567890abcdef"
 VERSIONS = ("3.4.23", "3.5.16", "3.5.33", "3.6.14", "3.7.1", "3.5.1")

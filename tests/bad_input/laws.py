@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from quoracy.facts.etcd import EtcdHostFacts, MemberEntry
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.spec.etcd import EtcdCluster
+from quoracy.etcd.facts import EtcdHostFacts, MemberEntry
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.spec import EtcdCluster
 
 
 def minor(version: str) -> tuple[int, int]:

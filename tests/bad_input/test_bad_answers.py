@@ -14,23 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_controller import RECORDED, Answers, fake_hosts, fake_spec, framed, recorded_answers
-from service_factories import service
-from service_factories import service as web
 
-from quoracy.effects.await_member import await_member
-from quoracy.effects.await_service import await_service
-from quoracy.effects.gather import gather_etcd, poll_member
-from quoracy.effects.service_gather import gather_service
 from quoracy.errors import RemoteError, StepFailed
-from quoracy.facts.host import HostSilent
-from quoracy.facts.question import Answer
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import HttpAnswer, Result
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
+from quoracy.etcd.gather import gather_etcd, poll_member
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.wait import await_member
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import HttpAnswer, Result
+from quoracy.hosts.machine import HostSilent
+from quoracy.hosts.pool import HostPool
+from quoracy.hosts.question import Answer
+from quoracy.hosts.targets import ssh_targets
+from quoracy.services.gather import gather_service
+from quoracy.services.wait import await_service
+from tests.bad_input.bad_controller import (
+    RECORDED,
+    Answers,
+    fake_hosts,
+    fake_spec,
+    framed,
+    recorded_answers,
+)
+from tests.service_factories import service
+from tests.service_factories import service as web
 
-WEB = (RECORDED.parent / "recorded_services/web/released/look.txt").read_bytes()
+WEB = (RECORDED.parents[1] / "services/recorded/web/released/look.txt").read_bytes()
 CLUSTER = EtcdCluster.model_validate(fake_spec("3.5.30"))
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from bad_controller import Outcome, call, rows, write_spec
 
 from quoracy.errors import UsageError
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.spec_parse import parse_cluster
 from quoracy.home import Home
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.parse import parse_cluster
+from tests.bad_input.bad_controller import Outcome, call, rows, write_spec
 
 GOOD = """\
 kind: etcd

@@ -1,6 +1,6 @@
 """Bad input of issue 3 that no practice host can be: clocks, processors, versions that it runs.
 
-The hosts answer what real hosts once answered (tests/facts/recorded), changed in one place, and
+The hosts answer what real hosts once answered (tests/etcd/recorded), changed in one place, and
 know no other script: a changing one would be a LookupError.
 """
 
@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_controller import (
+
+from quoracy.errors import Refused
+from quoracy.etcd.deploy import Wanted, open_etcd_deploy
+from quoracy.home import Home
+from quoracy.hosts.question import Answer
+from quoracy.operation.lease import Asked
+from tests.bad_input.bad_controller import (
     Answers,
     Change,
     Outcome,
@@ -27,12 +33,6 @@ from bad_controller import (
     with_fakes,
     write_spec,
 )
-
-from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
-from quoracy.errors import Refused
-from quoracy.facts.question import Answer
-from quoracy.home import Home
-from quoracy.operate.run import Asked
 
 ASKED = Asked(by="tester", origin="bad input")
 

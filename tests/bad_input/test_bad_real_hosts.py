@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_controller import call, wanted_rows, write_spec
 
+from lab.lab import Lab
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home
-from quoracy.lab.lab import Lab
-from quoracy.lab.watch import Watch
 from quoracy.pki.authority import Authority
-from quoracy.spec.etcd import EtcdCluster
+from tests.bad_input.bad_controller import call, wanted_rows, write_spec
+from tests.judges.watch import Watch
 
 pytestmark = pytest.mark.lab
 

@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 import yaml
-from generated import GOOD, TYPOS, VALUES, Situation, paths, put, situations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from laws import broken
 
-from quoracy.checks.verdict import require
-from quoracy.commands import etcd as commands
 from quoracy.errors import Refused, UsageError
-from quoracy.facts.etcd import etcd_questions
-from quoracy.facts.question import ask_all
-from quoracy.plan.etcd_deploy import plan_etcd_deploy
-from quoracy.plan.markdown import plan_markdown
-from quoracy.plan.plan import Plan
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.spec.parse import parse_cluster
-from quoracy.templates.render import bootstrap_config, render_generation
+from quoracy.etcd import scripts as commands
+from quoracy.etcd.facts import etcd_questions
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.spec_parse import parse_cluster
+from quoracy.etcd.templates import bootstrap_config, render_generation
+from quoracy.hosts.question import ask_all
+from quoracy.operation.markdown import plan_markdown
+from quoracy.operation.plan import Plan
+from quoracy.operation.verdict import require
+from tests.bad_input.generated import GOOD, TYPOS, VALUES, Situation, paths, put, situations
+from tests.bad_input.laws import broken
 
 THOUSAND = settings(
     max_examples=1000,
@@ -47,7 +47,7 @@ def test_no_plan_breaks_a_law() -> None:
         seen["refused" if plan.refused else plan.kind] += 1
 
     judge()
-    print(f"generated plans: {dict(seen)}")  # noqa: T201
+    print(f"generated plans: {dict(seen)}")
     # One that only ever saw refusals would prove nothing.
     assert sum(seen.values()) >= 1000
     assert min(seen[kind] for kind in ("refused", "create", "change", "start", "nothing")) >= 10

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_services import config, good
-from controller import home_in, port_nobody_listens_on, record, spec_text
 
 from quoracy.cli import pxdcli
 from quoracy.cli.app import main
 from quoracy.home import Home
+from tests.cli.cli_services import config, good
+from tests.controller import home_in, port_nobody_listens_on, record, spec_text
 
 
 @dataclass(frozen=True, slots=True)

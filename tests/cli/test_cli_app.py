@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from quoracy.cli.app import app
+from quoracy.cli.app import VERBS, commands
 from quoracy.cli.run_operation import _ask
 from quoracy.db.holder import this_process
 from quoracy.db.lease import take_lease
@@ -23,7 +24,7 @@ from quoracy.db.operations import NewOperation, new_operation_id, start_operatio
 from quoracy.db.session import open_database
 from quoracy.errors import NotApproved, QuoracyError
 from quoracy.home import Home
-from quoracy.operate.approval import Approval
+from quoracy.operation.approval import Approval
 
 Call = Callable[..., Any]
 
@@ -39,11 +40,25 @@ def test_wrong_usage_is_exit_code_2(call: Call, arguments: tuple[str, ...]) -> N
 def test_help_names_every_verb_in_full(call: Call) -> None:
     told = call("--help")
     assert told.exit_code == 0
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__
+    for name in VERBS:
         assert f"  {name} " in told.out
     assert "..." not in told.out.replace("[ARGS]...", "")
+
+
+def test_the_list_says_of_each_verb_what_its_own_help_says() -> None:
+    for name, command in commands().items():
+        assert command.help.replace("\n", " ").startswith(VERBS[name].help), name
+
+
+def test_help_imports_no_command() -> None:
+    script = "import sys; sys.argv = ['quoracy', '--help']; from quoracy.cli.app import main\ntry: main()\nfinally: print(sorted(sys.modules))"
+    told = subprocess.run(
+        (sys.executable, "-c", script), capture_output=True, text=True, check=True
+    )
+    modules = set(ast.literal_eval(told.stdout.splitlines()[-1]))
+    own = {name for name in modules if name.startswith("quoracy.cli.")}
+    assert own == {"quoracy.cli.app", "quoracy.cli.entry", "quoracy.cli.lazy"}
+    assert not modules & {"sqlalchemy", "pydantic", "rich", "prefect", "paramiko", "lab"}
 
 
 def test_a_plan_of_hosts_that_do_not_answer_is_refused(call: Call, demo: str) -> None:

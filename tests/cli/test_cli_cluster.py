@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from quoracy.spec.etcd import EtcdCluster
+from quoracy.etcd.spec import EtcdCluster
 
 Call = Callable[..., Any]
 

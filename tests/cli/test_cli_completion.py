@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_services import config
 
 from quoracy.home import Home
+from tests.cli.cli_services import config
 
 
 def completed(program: str, home: Home, **variables: str) -> str:

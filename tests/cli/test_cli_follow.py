@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from cli_journal import LONG, START, TITLE, at, begin, fail_at_the_second_member
 from rich.console import Console
 
 from quoracy.cli.follow import Followed, Told, following, live_view
 from quoracy.db.operations import latest_operation, step_ended, step_started, steps_of
 from quoracy.db.session import Database, open_database
 from quoracy.home import Home
+from tests.cli.cli_journal import LONG, START, TITLE, at, begin, fail_at_the_second_member
 
 
 @pytest.fixture

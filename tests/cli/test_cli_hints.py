@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from quoracy.cli.app import app
+from quoracy.cli.lazy import LazyCommand
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("quoracy", "flows", "tasks", "deployments")
@@ -91,6 +92,8 @@ def parse(words: list[str], *, names_only: bool = False) -> None:
         context = command.context_class(command, parent=context, info_name=name)
         name, *words = words
         command = command.get_command(context, name)
+        if isinstance(command, LazyCommand):
+            command = command.load()
         if command is None:
             raise typer.BadParameter(f"no such command: {name}")
     if not isinstance(command, TyperGroup) and not names_only:

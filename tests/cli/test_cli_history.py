@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_journal import LONG, START, TITLE, at, begin, fail_at_the_second_member
 
-from quoracy.checks.verdict import failed, passed, unknown, warned
 from quoracy.cli.story import _IN_WORDS
 from quoracy.db.audit import FORMAT
 from quoracy.db.holder import Holder, this_process
@@ -27,7 +25,9 @@ from quoracy.db.operations import (
 from quoracy.db.session import Database, open_database
 from quoracy.db.snapshots import NewSnapshot, record_snapshot
 from quoracy.home import Home
-from quoracy.plan.plan import Change, Plan
+from quoracy.operation.plan import Change, Plan
+from quoracy.operation.verdict import failed, passed, unknown, warned
+from tests.cli.cli_journal import LONG, START, TITLE, at, begin, fail_at_the_second_member
 
 Call = Callable[..., Any]
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "history.md"

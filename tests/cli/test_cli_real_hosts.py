@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller import record, spec_text
 
+from lab.lab import Lab
 from quoracy.home import Home
-from quoracy.lab.lab import Lab
+from tests.controller import record, spec_text
 
 Call = Callable[..., Any]
 

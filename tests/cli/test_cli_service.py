@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_services import config
 
-from quoracy.spec.document import MAX_BYTES
+from quoracy.specs.document import MAX_BYTES
+from tests.cli.cli_services import config
 
 Call = Callable[..., Any]
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_services import config, good
 
 from quoracy.cli.service_all import Outcome, exit_code_of
 from quoracy.home import Home
+from tests.cli.cli_services import config, good
 
 Call = Callable[..., Any]
 

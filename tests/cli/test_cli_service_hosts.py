@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services.shop import Shop
 
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

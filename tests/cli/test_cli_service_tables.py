@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-import service_factories as make
 from rich.console import Console
 
 from quoracy.cli.service_tables import release_rows, show_releases, show_status, status_row
-from quoracy.facts.host import HostSilent
+from quoracy.hosts.machine import HostSilent
+from tests import service_factories as make
 
 
 def shown(show: Callable[[Console], None]) -> str:

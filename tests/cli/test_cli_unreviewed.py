@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cli_journal import at, begin
 from sqlmodel import select
 
 from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import end_operation, step_ended, step_started
 from quoracy.db.session import Database, open_database
 from quoracy.home import Home
+from tests.cli.cli_journal import at, begin
 
 EVIL = "[/x] [red]a[/] :bomb: \x1b[31mb\x1b]0;t\x07 \x9b2Jc \u202ed \udc80e"
 SHOWN = "[/x] [red]a[/] :bomb: [31mb]0;t 2Jc d e"

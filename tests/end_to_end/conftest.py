@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from prefect_site import PrefectSite
-from scenarios.scenario_site import Site
 
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
+from tests.end_to_end.prefect_site import PrefectSite
+from tests.scenarios.scenario_site import Site
 
 QUICK = {"heartbeat_interval_ms": 50, "election_timeout_ms": 500}
 

@@ -21,14 +21,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scenarios.scenario_site import Site
-
 from quoracy.db.lease import get_lease
 from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import history, steps_of
 from quoracy.db.session import Database, open_database
 from quoracy.login import server_login
-from quoracy.services import RUNNER, SERVER, read_service, start_runner, start_server, stop
+from quoracy.prefect.up import RUNNER, SERVER, read_service, start_runner, start_server, stop
+from tests.scenarios.scenario_site import Site
 
 T = TypeVar("T")
 CLIENT = "end-to-end"

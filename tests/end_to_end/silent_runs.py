@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from prefect_site import PrefectSite
 
 from deployments.automations import keep_automation, zombie_automation
 from quoracy.login import server_login
+from tests.end_to_end.prefect_site import PrefectSite
 
 WATCHED, OTHER = "silent", "another"
 BEATS = 4

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from controller_up import Up
-from loopback import serving
-
 from quoracy.login import login_file
-from quoracy.services import RUNNER, SERVER, read_service
+from quoracy.prefect.up import RUNNER, SERVER, read_service
+from tests.controller_up import Up
+from tests.loopback import serving
 
 NOBODY = 65534
 # With nothing but the system's own Python, as another user of the machine has it.

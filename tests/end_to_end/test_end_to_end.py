@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from prefect_site import PrefectSite, wait_for
-from silent_runs import fall_silent
 
-from quoracy.lab.watch import overlaps
-from quoracy.services import RUNNER, SERVER
+from quoracy.prefect.up import RUNNER, SERVER
+from tests.end_to_end.prefect_site import PrefectSite, wait_for
+from tests.end_to_end.silent_runs import fall_silent
+from tests.judges.watch import overlaps
 
 pytestmark = [
     pytest.mark.lab,

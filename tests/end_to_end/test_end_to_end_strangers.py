@@ -14,12 +14,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from chromium import Page, browser
-from controller_up import Up, running_up
-from strangers import as_nobody, page_script, site_of_another_origin
 
 from quoracy.login import server_login
-from quoracy.prefect_api import ask
+from quoracy.prefect.api import ask
+from tests.chromium import Page, browser
+from tests.controller_up import Up, running_up
+from tests.end_to_end.strangers import as_nobody, page_script, site_of_another_origin
 
 LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 pytestmark = pytest.mark.prefect

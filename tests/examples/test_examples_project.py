@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import shop
-from controller import caches
 
-from quoracy.code.build import build_on_controller, needs_build
-from quoracy.code.dependencies import dependency_key
-from quoracy.code.outputs import public_directory
-from quoracy.code.scan import scan
-from quoracy.spec.service import ServiceType
+from quoracy.services.code.build import build_on_controller, needs_build
+from quoracy.services.code.dependencies import dependency_key
+from quoracy.services.code.outputs import public_directory
+from quoracy.services.code.scan import scan
+from quoracy.services.spec import ServiceType
+from tests import shop
+from tests.controller import caches
 
 TYPES = {
     "web": ServiceType.NODEJS,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import shop
-from code_services import needs, tree
-from controller import caches
-from held_port import HeldPort, held_port, polled, wait_for
-
-from quoracy.code.build import binary_name, build_on_controller
-from quoracy.code.scan import scan
+from quoracy.services.code.build import binary_name, build_on_controller
+from quoracy.services.code.scan import scan
+from tests import shop
+from tests.code_services import needs, tree
+from tests.controller import caches
+from tests.examples.held_port import HeldPort, held_port, polled, wait_for
 
 RESTARTS = 5
 

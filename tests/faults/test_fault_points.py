@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults_kills import Kill, KillResult, chains, judged, points
-from bench.faults_report import figures, write_page
-from bench.faults_rig import Seen
-from bench.faults_tap import Call, Point, Recorded, held, is_changing, purpose
-from bench.faults_underway import UnderResult, under_cases
-from quoracy.commands.guard import Guard, guarded, released, settled
 from quoracy.errors import QuoracyError
+from quoracy.operation.guard import Guard, guarded, released, settled
+from tests.faults.faults_cases import UnderResult, under_cases
+from tests.faults.faults_kills import Kill, KillResult, chains, judged, points
+from tests.faults.faults_report import figures, write_page
+from tests.faults.faults_rig import Seen
+from tests.faults.faults_tap import Call, Point, Recorded, held, is_changing, purpose
 
 GUARD = Guard("scene", "me@here:1:0a0b", 7)
 HOSTS = ("one-1", "one-2", "one-3")

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.faults_kills import Kill, Operation, points, record, run_kills
-from bench.faults_rig import OLD, Rig
-from bench.faults_stopped import run_stopped
-from bench.faults_underway import STOPPED, STOPPED_APART, Under, UnderResult, run_under
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
+from tests.faults.faults_cases import STOPPED, STOPPED_APART, Under, UnderResult
+from tests.faults.faults_kills import Kill, Operation, points, record, run_kills
+from tests.faults.faults_rig import OLD, Rig
+from tests.faults.faults_stopped import run_stopped
+from tests.faults.faults_underway import run_under
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -43,7 +44,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
     def tell(text: str) -> None:
         with capsys.disabled():
-            print(f"\n{text}", flush=True)  # noqa: T201  meant for the log
+            print(f"\n{text}", flush=True)
 
     return tell
 

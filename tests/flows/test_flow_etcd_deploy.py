@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller import home_in, port_nobody_listens_on, record, spec_text
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
-from prefect_harness import artifacts, logs_of, task_runs_of
 
 from flows.etcd_deploy import etcd_deploy
+from lab.lab import Lab
 from quoracy.db.operations import history
 from quoracy.db.session import open_database
 from quoracy.home import Home
-from quoracy.lab.lab import Lab
+from tests.controller import home_in, port_nobody_listens_on, record, spec_text
+from tests.prefect_harness import artifacts, logs_of, task_runs_of
 
 SCHEMA = etcd_deploy.parameters
 

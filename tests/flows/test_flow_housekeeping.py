@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller import home_in, port_nobody_listens_on, record, spec_text
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect_harness import logs_of
 
 from flows.operation_rollback import operation_rollback
 from flows.reconcile import reconcile
@@ -20,6 +18,8 @@ from quoracy.db.holder import this_process
 from quoracy.db.lease import get_lease, take_lease
 from quoracy.db.session import open_database
 from quoracy.home import Home
+from tests.controller import home_in, port_nobody_listens_on, record, spec_text
+from tests.prefect_harness import logs_of
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller import home_in
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
-from prefect_harness import artifacts, task_runs_of
-from services.shop import Shop
 
 from flows.service_redeploy import service_redeploy
 from flows.service_rollback import service_rollback
-from quoracy.lab.lab import Lab
-from quoracy.operate.terminal import started_by
+from lab.lab import Lab
+from quoracy.operation.terminal import started_by
+from tests.controller import home_in
+from tests.prefect_harness import artifacts, task_runs_of
+from tests.services.shop import Shop
 
 FLOWS = {"redeploy": service_redeploy, "rollback": service_rollback}
 

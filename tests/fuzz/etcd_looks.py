@@ -7,25 +7,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from fuzz.lies import Draw, changed, lied
-from fuzz.looks import TESTS, Seen, caught, pool_of, show, terminal
 from hypothesis import strategies as st
 
 from quoracy.cli import status as etcd_status
 from quoracy.cli.show import show_json
-from quoracy.effects.gather import gather_etcd, poll_member, seen_from
-from quoracy.effects.looks import understood
 from quoracy.errors import QuoracyError
-from quoracy.facts.etcd_answers import parse_saved
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.etcd_log import MAX_CHARS, cause_of_end, last_lines
-from quoracy.plan.etcd_deploy import DeployRequest, WantedCertificates, plan_etcd_deploy
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import Result
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
+from quoracy.etcd.facts_answers import parse_saved
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.facts_log import MAX_CHARS, cause_of_end, last_lines
+from quoracy.etcd.gather import gather_etcd, poll_member, seen_from
+from quoracy.etcd.plan.deploy import DeployRequest, WantedCertificates, plan_etcd_deploy
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import Result
+from quoracy.hosts.looks import understood
+from quoracy.hosts.targets import ssh_targets
+from tests.fuzz.lies import Draw, changed, lied
+from tests.fuzz.looks import TESTS, Seen, caught, pool_of, show, terminal
 
-ETCD = TESTS / "facts/recorded"
-LOGS = [path.read_bytes() for path in sorted(TESTS.glob("facts/recorded_logs/*.log"))]
+ETCD = TESTS / "etcd/recorded"
+LOGS = [path.read_bytes() for path in sorted(TESTS.glob("etcd/recorded_logs/*.log"))]
 NAMES = ("facts-1", "facts-2", "facts-3")
 
 

@@ -15,12 +15,13 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from fuzz.etcd_looks import Etcd, log
-from fuzz.looks import Seen
-from fuzz.service_looks import Services
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
+
+from tests.fuzz.etcd_looks import Etcd, log
+from tests.fuzz.looks import Seen
+from tests.fuzz.service_looks import Services
 
 BATCH = 250
 MEMORY_MIB = 200

@@ -20,12 +20,12 @@ from rich.console import Console
 
 from quoracy.cli.show import show_plan
 from quoracy.errors import AnswerUnreadable, QuoracyError
-from quoracy.facts.host import HostSilent
-from quoracy.plan.markdown import plan_markdown
-from quoracy.plan.plan import Plan
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import Result
-from quoracy.remote.pool import HostPool
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import Result
+from quoracy.hosts.machine import HostSilent
+from quoracy.hosts.pool import HostPool
+from quoracy.operation.markdown import plan_markdown
+from quoracy.operation.plan import Plan
 
 TESTS = Path(__file__).parents[1]
 SLIPS = re.compile(r"\b(Attribute|Type|Key|Index|Name|UnboundLocal|Assertion)Error\b")

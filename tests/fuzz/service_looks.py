@@ -8,30 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from controller import home_in
-from fuzz.lies import Draw, changed, lied
-from fuzz.looks import TESTS, Seen, caught, pool_of, show, terminal
 from hypothesis import strategies as st
 from rich.console import Console
 
 from quoracy.cli import service_tables
 from quoracy.cli.show import show_json
-from quoracy.effects.await_service import await_service
-from quoracy.effects.looks import understood
-from quoracy.effects.project import load_code_service
-from quoracy.effects.service_gather import gather_service
-from quoracy.effects.service_redeploy import ServiceRedeploy, Wanted, open_service_redeploy
 from quoracy.errors import QuoracyError
-from quoracy.facts.host import HostSilent
-from quoracy.facts.manifest import Manifest, difference, parse_manifest
-from quoracy.facts.service_state import parse_verified
-from quoracy.plan.service_markdown import releases_markdown
-from quoracy.plan.service_rollback import plan_service_rollback
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import HttpAnswer, Result
-from quoracy.spec.etcd import ssh_targets
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import HttpAnswer, Result
+from quoracy.hosts.looks import understood
+from quoracy.hosts.machine import HostSilent
+from quoracy.hosts.targets import ssh_targets
+from quoracy.services.facts_state import parse_verified
+from quoracy.services.gather import gather_service
+from quoracy.services.manifest import Manifest, difference, parse_manifest
+from quoracy.services.plan.markdown import releases_markdown
+from quoracy.services.plan.rollback import plan_service_rollback
+from quoracy.services.project import load_code_service
+from quoracy.services.redeploy import ServiceRedeploy, Wanted, open_service_redeploy
+from quoracy.services.wait import await_service
+from tests.controller import home_in
+from tests.fuzz.lies import Draw, changed, lied
+from tests.fuzz.looks import TESTS, Seen, caught, pool_of, show, terminal
 
-SERVICES = TESTS / "facts/recorded_services"
+SERVICES = TESTS / "services/recorded"
 
 
 class Services:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from fuzz.fuzz_hosts import fuzz
-from fuzz.looks import Seen
+from tests.fuzz.fuzz_hosts import fuzz
+from tests.fuzz.looks import Seen
 
 
 def test_nothing_that_a_host_says_breaks_anything(tmp_path: Path) -> None:
     seed, seen = random.randrange(10**9), Seen()
-    print(f"QUORACY_FUZZ_SEED={seed}")  # noqa: T201
+    print(f"QUORACY_FUZZ_SEED={seed}")
     fuzz(300, seed, tmp_path, seen)
     # One that only ever saw silence would prove nothing.
     for what in ("silent", "understood", "plans refused", "plans to change", "gates"):

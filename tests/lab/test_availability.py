@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quoracy.lab.availability import Availability, Interval, MemberLog, joined, overlapping
+from tests.judges.availability import Availability, Interval, MemberLog, joined, overlapping
 
 
 def seen(**downs: list[tuple[float, float]]) -> Availability:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.lab.journal import Down, Entry, down_times, elections, overlaps, parse_journal
+from tests.judges.journal import Down, Entry, down_times, elections, overlaps, parse_journal
 
 MEMBERS = ("bench-1", "bench-2", "bench-3")
 

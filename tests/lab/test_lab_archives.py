@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.lab.archives import Wanted, checksums, pack, satisfies, version_of
+from lab.archives import Wanted, checksums, pack, satisfies, version_of
 
 
 @pytest.mark.parametrize(

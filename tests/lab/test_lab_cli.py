@@ -9,11 +9,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from quoracy.cli.lab import lab_app
+from lab.cli import lab_app
+from lab.lab import Lab
 from quoracy.errors import UsageError
-from quoracy.lab.lab import Lab
 
-_PROGRAM = (sys.executable, "-c", "from quoracy.cli.lab import lab_app; lab_app()")
+_PROGRAM = (sys.executable, "-c", "from lab.cli import lab_app; lab_app()")
 
 
 def _lab(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import base, faults, network
+from lab.debian import Mirror, carried_settings, mirror_uri
+from lab.layout import lay_out
 from quoracy.errors import QuoracyError
-from quoracy.lab import base, faults, network
-from quoracy.lab.debian import Mirror, carried_settings, mirror_uri
-from quoracy.lab.layout import lay_out
 
 
 def test_network_of_one_host() -> None:

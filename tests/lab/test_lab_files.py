@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from lab import keys
+from lab.files import LabFiles
+from lab.layout import lay_out
 from quoracy.errors import UsageError
-from quoracy.lab import keys
-from quoracy.lab.files import LabFiles
-from quoracy.lab.layout import lay_out
 
 
 def test_a_directory_of_the_users_own_is_neither_claimed_nor_removed(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quoracy.lab.hosts import LabHost
-from quoracy.lab.lab import Lab
+from lab.hosts import LabHost
+from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 #: Bytes sent over a limited cable; at 8 Mbit/s they take a second, else a few milliseconds.

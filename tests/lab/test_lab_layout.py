@@ -6,8 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from quoracy.errors import UsageError
-from quoracy.lab.layout import (
+from lab.layout import (
     LAB_RANGE,
     MAX_HOSTS,
     MAX_LABS,
@@ -16,6 +15,7 @@ from quoracy.lab.layout import (
     foreign_routes,
     lay_out,
 )
+from quoracy.errors import UsageError
 
 
 def test_the_controller_has_the_first_address_and_hosts_the_next() -> None:

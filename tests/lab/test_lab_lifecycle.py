@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import disks, lifecycle, network, places, records
+from lab.lab import Lab
+from lab.machine import run
 from quoracy.errors import QuoracyError, UsageError
-from quoracy.lab import disks, lifecycle, network, places, records
-from quoracy.lab.lab import Lab
-from quoracy.lab.machine import run
 
 pytestmark = pytest.mark.lab
 
@@ -97,7 +97,7 @@ def test_a_lab_whose_maker_was_killed_is_cleaned_by_the_next_up(
     name: str, tmp_path: Path, until: str
 ) -> None:
     directory = tmp_path / "lab"
-    script = f"from quoracy.lab.lab import Lab; Lab.up({name!r}, 2, __import__('pathlib').Path({str(directory)!r}))"
+    script = f"from lab.lab import Lab; Lab.up({name!r}, 2, __import__('pathlib').Path({str(directory)!r}))"
     maker = subprocess.Popen((sys.executable, "-c", script))
     while not (directory / "hosts" / f"{name}-1" / until).exists():
         assert maker.poll() is None

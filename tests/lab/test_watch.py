@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quoracy.lab.watch import File, HashKV, Process, parse_files, parse_hashes, parse_process
+from tests.judges.watch import File, HashKV, Process, parse_files, parse_hashes, parse_process
 
 
 def test_a_process_is_told_by_its_invocation() -> None:

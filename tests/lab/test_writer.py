@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from quoracy.errors import QuoracyError
-from quoracy.lab.gateway import ClientFiles, Gateway, NotAnswered
-from quoracy.lab.writer import Writer
 from quoracy.pki.authority import Authority
+from tests.judges.gateway import ClientFiles, Gateway, NotAnswered
+from tests.judges.writer import Writer
 
 RATE = 200.0
 

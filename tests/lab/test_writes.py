@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quoracy.lab.writes import Write, WriterReport, key_of, longest_silence
+from tests.judges.writes import Write, WriterReport, key_of, longest_silence
 
 
 def report(*writes: Write, ended: float = 100.0) -> WriterReport:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from release_server import Mirror, release, serving
+
+from tests.releases.release_server import Mirror, release, serving
 
 
 @pytest.fixture(autouse=True)

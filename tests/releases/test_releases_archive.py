@@ -6,10 +6,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from release_server import TOP, VERSION, entry, pack, release
 
 from quoracy.errors import ReleaseError
 from quoracy.releases.archive import check_archive
+from tests.releases.release_server import TOP, VERSION, entry, pack, release
 
 GOOD = [entry(f"{TOP}/etcd"), entry(f"{TOP}/etcdctl")]
 

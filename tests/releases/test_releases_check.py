@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from release_server import NAME, VERSION, Mirror, checksums, release
 
-from quoracy.checks.verdict import Verdict
+from quoracy.operation.verdict import Verdict
 from quoracy.releases.check import check_releases
 from quoracy.releases.source import DirectorySource, ReleaseSource
 from quoracy.releases.url import UrlSource
+from tests.releases.release_server import NAME, VERSION, Mirror, checksums, release
 
 WANTED = [(VERSION, "amd64"), (VERSION, "amd64")]
 

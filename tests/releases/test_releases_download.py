@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from release_server import NAME, VERSION, Mirror, release, serving
 
 from quoracy.errors import ReleaseError, UsageError
 from quoracy.pki.authority import Authority
 from quoracy.releases.download import download
 from quoracy.releases.url import UrlSource
+from tests.releases.release_server import NAME, VERSION, Mirror, release, serving
 
 ARCHIVE = release()
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from release_server import NAME, VERSION, checksums, release
 
 from quoracy.errors import ReleaseError, UsageError
 from quoracy.releases.source import DirectorySource, archive_name, find_checksum
+from tests.releases.release_server import NAME, VERSION, checksums, release
 
 ARCHIVE = release()
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()

@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from release_server import NAME, VERSION, Mirror, release, serving
 
 from quoracy.errors import ReleaseError
 from quoracy.releases.source import UPSTREAM_URL
 from quoracy.releases.url import UrlSource
+from tests.releases.release_server import NAME, VERSION, Mirror, release, serving
 
 ARCHIVE = release()
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from argv_sampler import ArgvSampler
-from scenarios.scenario_site import Site
 
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
+from tests.scenarios.argv_sampler import ArgvSampler
+from tests.scenarios.scenario_site import Site
 
 MakeSite = Callable[..., Site]
 

@@ -14,12 +14,12 @@ from typing import Any, Self
 
 from quoracy.db.clusters import get_cluster
 from quoracy.db.session import open_database
-from quoracy.effects.clusters import record_cluster
-from quoracy.effects.etcd_deploy import EtcdDeploy, Wanted, open_etcd_deploy
+from quoracy.etcd.deploy import EtcdDeploy, Wanted, open_etcd_deploy
+from quoracy.etcd.record import record_cluster
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home, load_home
-from quoracy.operate.run import Asked, Report
-from quoracy.plan.plan import Plan, Step
-from quoracy.spec.etcd import EtcdCluster
+from quoracy.operation.lease import Asked, Report
+from quoracy.operation.plan import Plan, Step
 
 ASKED = Asked(by="tester", origin="terminal on scenarios")
 OLD, MIDDLE, NEW = "3.4.23", "3.5.16", "3.5.30"

@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 
-from quoracy.effects.etcd_deploy import Wanted, open_etcd_deploy
-from quoracy.effects.site import EtcdSite
 from quoracy.errors import QuoracyError
-from quoracy.operate.run import Asked
-from quoracy.plan.plan import Step
+from quoracy.etcd.deploy import Wanted, open_etcd_deploy
+from quoracy.etcd.site import EtcdSite
+from quoracy.operation.lease import Asked
+from quoracy.operation.plan import Step
 
 
 def die() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quoracy.plan.plan import Plan
+from quoracy.operation.plan import Plan
 
 
 def stored_files(directory: Path) -> dict[str, int]:

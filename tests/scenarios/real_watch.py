@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenarios.controller_site import RollWatch
-
-from quoracy.lab.watch import Down, Watch, overlaps
-from quoracy.lab.writes import WriterReport
+from tests.judges.watch import Down, Watch, overlaps
+from tests.judges.writes import WriterReport
+from tests.scenarios.controller_site import RollWatch
 
 LONGEST_STALL_S = 3.0
 

@@ -15,15 +15,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from scenarios.controller_site import ASKED, MIDDLE, NEW, OLD, ControllerSite
-from scenarios.plan_reading import advice, members, reasons, step_names, stored_files, warnings
-from scenarios.real_watch import RealWatch
-
-from quoracy.lab.gateway import ClientFiles
-from quoracy.lab.lab import Lab
-from quoracy.lab.watch import File, Process, Watch
-from quoracy.lab.writer import Writer
+from lab.lab import Lab
 from quoracy.pki.authority import Authority
+from tests.judges.gateway import ClientFiles
+from tests.judges.watch import File, Process, Watch
+from tests.judges.writer import Writer
+from tests.scenarios.controller_site import ASKED, MIDDLE, NEW, OLD, ControllerSite
+from tests.scenarios.plan_reading import (
+    advice,
+    members,
+    reasons,
+    step_names,
+    stored_files,
+    warnings,
+)
+from tests.scenarios.real_watch import RealWatch
 
 __all__ = [
     "ASKED",

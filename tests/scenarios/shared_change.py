@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW, OLD, ControllerSite
-from scenarios.plan_reading import members, reasons, step_names, stored_files
 
 from quoracy.errors import Refused
+from tests.scenarios.controller_site import MIDDLE, NEW, OLD, ControllerSite
+from tests.scenarios.plan_reading import members, reasons, step_names, stored_files
 
 
 def roll(site: ControllerSite, *, load: bool = False) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW, ControllerSite
-from scenarios.plan_reading import members, stored_files
 
 from quoracy.errors import LeaseHeld, Refused, RolledBack
+from tests.scenarios.controller_site import MIDDLE, NEW, ControllerSite
+from tests.scenarios.plan_reading import members, stored_files
 
 QUICK = {"heartbeat_interval_ms": 50, "election_timeout_ms": 500}
 

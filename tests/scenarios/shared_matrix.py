@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scenarios.controller_site import MIDDLE, ControllerSite
-from scenarios.plan_reading import advice, members, reasons, step_names, stored_files
 
 from quoracy.errors import Refused, UsageError
-from quoracy.plan.etcd_deploy import Action, DeployOption
+from quoracy.etcd.plan.deploy import Action, DeployOption
+from tests.scenarios.controller_site import MIDDLE, ControllerSite
+from tests.scenarios.plan_reading import advice, members, reasons, step_names, stored_files
 
 TUNED = {"heartbeat_interval_ms": 125}
 CREATES = [{"action": Action.CREATE}, {"option": DeployOption.FORCE_CREATE}]

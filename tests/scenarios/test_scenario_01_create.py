@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from scenarios.scenario_site import OLD, Site
-from scenarios.shared_change import AgainScenario
 
-from quoracy.lab.gateway import ClientFiles, Gateway
 from quoracy.pki.authority import Authority
+from tests.judges.gateway import ClientFiles, Gateway
+from tests.scenarios.scenario_site import OLD, Site
+from tests.scenarios.shared_change import AgainScenario
 
 pytestmark = pytest.mark.lab
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from scenarios.scenario_site import Site, advice, members, reasons, warnings
-from scenarios.shared_matrix import TUNED, MatrixScenario
 
-from quoracy.checks.verdict import Status
-from quoracy.commands.etcd import subject_names
 from quoracy.errors import Refused
+from quoracy.etcd.plan.deploy import Action
+from quoracy.etcd.scripts import subject_names
+from quoracy.operation.verdict import Status
 from quoracy.pki.authority import Authority
-from quoracy.plan.etcd_deploy import Action
+from tests.scenarios.scenario_site import Site, advice, members, reasons, warnings
+from tests.scenarios.shared_matrix import TUNED, MatrixScenario
 
 pytestmark = pytest.mark.lab
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from scenarios.scenario_site import Site, reasons, stored_files
 
 from quoracy.errors import BackupFailed, Refused
+from tests.scenarios.scenario_site import Site, reasons, stored_files
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("settled")]
 

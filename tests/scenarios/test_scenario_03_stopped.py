@@ -5,9 +5,17 @@ from __future__ import annotations
 import time
 
 import pytest
-from scenarios.scenario_site import OLD, Site, advice, members, reasons, step_names, stored_files
 
 from quoracy.errors import Refused
+from tests.scenarios.scenario_site import (
+    OLD,
+    Site,
+    advice,
+    members,
+    reasons,
+    step_names,
+    stored_files,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("settled")]
 

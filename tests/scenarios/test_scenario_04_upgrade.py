@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scenarios.scenario_site import OLD, Site
-from scenarios.shared_change import UpgradeScenario
+
+from tests.scenarios.scenario_site import OLD, Site
+from tests.scenarios.shared_change import UpgradeScenario
 
 pytestmark = pytest.mark.lab
 

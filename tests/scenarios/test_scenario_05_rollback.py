@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from scenarios.scenario_site import Site
-from scenarios.shared_faults import RollbackScenario
+
+from tests.scenarios.scenario_site import Site
+from tests.scenarios.shared_faults import RollbackScenario
 
 pytestmark = pytest.mark.lab
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from scenarios.scenario_site import Site
-from scenarios.shared_faults import KilledScenario
-from services.sample import sample
+
+from tests.scenarios.scenario_site import Site
+from tests.scenarios.shared_faults import KilledScenario
+from tests.services.sample import sample
 
 pytestmark = pytest.mark.lab
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from scenarios.shared_faults import TogetherScenario
+
+from tests.scenarios.shared_faults import TogetherScenario
 
 pytestmark = pytest.mark.lab
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from plan_reading import advice, members, reasons
-from scenarios.scenario_site import Site
 
 from quoracy.errors import CommandFailed, Refused
+from tests.scenarios.plan_reading import advice, members, reasons
+from tests.scenarios.scenario_site import Site
 
 pytestmark = pytest.mark.lab
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from plan_reading import members
-from scenarios.scenario_site import Site
-from services.sample import sample
 
-from quoracy.effects.etcd_rollback import open_etcd_rollback
 from quoracy.errors import LeaseHeld, StepFailed
-from quoracy.operate.run import Asked, Report
+from quoracy.etcd.rollback import open_etcd_rollback
+from quoracy.operation.lease import Asked, Report
+from tests.scenarios.plan_reading import members
+from tests.scenarios.scenario_site import Site
+from tests.services.sample import sample
 
 pytestmark = pytest.mark.lab
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from plan_reading import members
-from scenario_site import Site
+
+from tests.scenarios.plan_reading import members
+from tests.scenarios.scenario_site import Site
 
 pytestmark = pytest.mark.lab
 

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from plan_reading import reasons, stored_files
-from scenarios.scenario_site import MIDDLE, Site
 
-from quoracy.effects.compare import compare_data, compare_revisions
-from quoracy.effects.etcd_deploy import Wanted
 from quoracy.errors import Refused, RolledBack
-from quoracy.plan.plan import Step
+from quoracy.etcd.compare import compare_data, compare_revisions
+from quoracy.etcd.deploy import Wanted
+from quoracy.operation.plan import Step
+from tests.scenarios.plan_reading import reasons, stored_files
+from tests.scenarios.scenario_site import MIDDLE, Site
 
 pytestmark = pytest.mark.lab
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from jinja2 import Template
-from plan_reading import advice, reasons, step_names
-from scenarios.scenario_site import Site
 
-from quoracy.commands import etcd as commands
 from quoracy.errors import Refused
-from quoracy.facts.etcd import etcd_questions
-from quoracy.facts.question import ask_all
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import Generation, render_generation
+from quoracy.etcd import scripts as commands
+from quoracy.etcd.facts import etcd_questions
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.templates import Generation, render_generation
+from quoracy.hosts.question import ask_all
+from tests.scenarios.plan_reading import advice, reasons, step_names
+from tests.scenarios.scenario_site import Site
 
 pytestmark = pytest.mark.lab
 

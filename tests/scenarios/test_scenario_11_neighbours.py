@@ -7,12 +7,12 @@ import tarfile
 from collections.abc import Iterator
 
 import pytest
-from plan_reading import advice
-from scenarios.conftest import MakeSite
-from scenarios.scenario_site import NEW, Site
 
+from lab.lab import Lab
 from quoracy.errors import Refused
-from quoracy.lab.lab import Lab
+from tests.scenarios.conftest import MakeSite
+from tests.scenarios.plan_reading import advice
+from tests.scenarios.scenario_site import NEW, Site
 
 pytestmark = pytest.mark.lab
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plan_reading import advice, members, reasons, warnings
-from scenarios.scenario_site import NEW, OLD, Site
 
 from quoracy.errors import Refused
-from quoracy.lab.gateway import Gateway
+from tests.judges.gateway import Gateway
+from tests.scenarios.plan_reading import advice, members, reasons, warnings
+from tests.scenarios.scenario_site import NEW, OLD, Site
 
 pytestmark = pytest.mark.lab
 

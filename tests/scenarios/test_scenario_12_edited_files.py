@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from plan_reading import members, step_names, warnings
-from scenarios.scenario_site import MIDDLE, NEW, Site
 
-from quoracy.effects.etcd_deploy import EtcdDeploy
 from quoracy.errors import Refused, RolledBack
-from quoracy.plan.plan import Step
+from quoracy.etcd.deploy import EtcdDeploy
+from quoracy.operation.plan import Step
+from tests.scenarios.plan_reading import members, step_names, warnings
+from tests.scenarios.scenario_site import MIDDLE, NEW, Site
 
 pytestmark = pytest.mark.lab
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from plan_reading import reasons
-from scenarios.scenario_site import MIDDLE, Site
 
 from quoracy.errors import Refused, RolledBack
-from quoracy.plan.plan import Step
+from quoracy.operation.plan import Step
+from tests.scenarios.plan_reading import reasons
+from tests.scenarios.scenario_site import MIDDLE, Site
 
 pytestmark = pytest.mark.lab
 

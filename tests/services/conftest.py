@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from services.shop import Shop
 
-from quoracy.lab.lab import Lab
+from lab.lab import Lab
+from tests.services.shop import Shop
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from services.shop import Shop
+from tests.services.shop import Shop
 
 OURS = ("releases", "shared", "deps", ".quoracy", "current", "previous")
 SHARED = ["uploads", "data.db", ".env"]

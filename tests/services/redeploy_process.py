@@ -11,15 +11,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from services.shop import ASKED, Shop
-
-from quoracy.effects.service_redeploy import Wanted, open_service_redeploy
-from quoracy.effects.service_site import ServiceSite
 from quoracy.errors import QuoracyError
 from quoracy.home import Home
-from quoracy.plan.plan import Step
+from quoracy.operation.plan import Step
+from quoracy.services.redeploy import Wanted, open_service_redeploy
+from quoracy.services.site import ServiceSite
+from tests.services.shop import ASKED, Shop
 
-TESTS = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def begin(
@@ -27,11 +26,11 @@ def begin(
 ) -> subprocess.Popen[str]:
     """Begin to redeploy a service; `step`, `host`, `when` and `delay_s` say where the process dies."""
     process = subprocess.Popen(
-        (sys.executable, "-m", "services.redeploy_process"),
+        (sys.executable, "-m", "tests.services.redeploy_process"),
         env={
             **os.environ,  # uv is told there where packages come from
             "QUORACY_HOME": str((home or shop.home).path),
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": str(ROOT),
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from controller import caches, home_in
 
+from lab.lab import Lab
 from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import history, steps_of
 from quoracy.db.session import open_database
-from quoracy.effects.project import load_service
-from quoracy.effects.service_look import look_at_service
-from quoracy.effects.service_redeploy import ServiceRedeploy, Wanted, open_service_redeploy
-from quoracy.effects.service_rollback import RollbackWanted, open_service_rollback
-from quoracy.effects.service_site import ServiceSite
-from quoracy.facts.service import ServiceHostFacts
-from quoracy.lab.lab import Lab
-from quoracy.operate.run import Asked, Report
-from quoracy.plan.plan import Step
+from quoracy.operation.lease import Asked, Report
+from quoracy.operation.plan import Step
+from quoracy.services.facts import ServiceHostFacts
+from quoracy.services.look import look_at_service
+from quoracy.services.project import load_service
+from quoracy.services.redeploy import ServiceRedeploy, Wanted, open_service_redeploy
+from quoracy.services.rollback import RollbackWanted, open_service_rollback
+from quoracy.services.site import ServiceSite
+from tests.controller import caches, home_in
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/shop"
 ASKED = Asked(by="tests", origin="terminal on tests")

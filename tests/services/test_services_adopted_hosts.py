@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from services import flat_host
-from services.flat_host import flat_state, lay_out_notes, new_code, notes, require_notes
-from services.shop import Shop
 
 from quoracy.errors import RolledBack
+from tests.services import flat_host
+from tests.services.flat_host import flat_state, lay_out_notes, new_code, notes, require_notes
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from services import flat_host
-from services.flat_host import (
+
+from quoracy.errors import Refused, RolledBack
+from tests.services import flat_host
+from tests.services.flat_host import (
     NEW,
     data,
     flat_state,
@@ -19,11 +21,9 @@ from services.flat_host import (
     require_notes,
     written_to,
 )
-from services.redeploy_process import begin, ended, killed
-from services.sample import sample
-from services.shop import Shop
-
-from quoracy.errors import Refused, RolledBack
+from tests.services.redeploy_process import begin, ended, killed
+from tests.services.sample import sample
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

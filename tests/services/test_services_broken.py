@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
-from services.sample import sample
-from services.shop import ASKED, Shop
 
 from quoracy.errors import QuoracyError, Refused, RollbackFailed, RolledBack, StepFailed, UsageError
+from tests.services.sample import sample
+from tests.services.shop import ASKED, Shop
 
 pytestmark = pytest.mark.lab
 
@@ -57,7 +57,7 @@ def good(web: Shop) -> Iterator[Shop]:
     assert web.redeploy("web").outcome == "nothing_to_do"
 
 
-# What the gate makes of each of them: tests/effects/test_effects_await_service.py.
+# What the gate makes of each of them: tests/services/test_services_wait.py.
 @pytest.mark.parametrize("way", sample(tuple(BROKEN), 4))
 def test_a_broken_release_is_taken_back(good: Shop, way: str) -> None:
     path = good.file("web", "index.js")

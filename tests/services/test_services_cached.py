@@ -6,10 +6,10 @@ import http.client
 from collections.abc import Iterator
 
 import pytest
-from services.shop import Shop
 
 from quoracy.errors import RolledBack
-from quoracy.plan.plan import Step
+from quoracy.operation.plan import Step
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

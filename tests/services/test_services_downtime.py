@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from services.sample import EVERY_CASE, sample
-from services.shop import PORTS, Shop
 
 from bench.poller_process import Settings
 from bench.pollers import Polled, Pollers
 from quoracy.errors import RolledBack
+from tests.services.sample import EVERY_CASE, sample
+from tests.services.shop import PORTS, Shop
 
 pytestmark = pytest.mark.lab
 
@@ -55,7 +55,7 @@ def tell(what: str, polled: Polled) -> None:
         "longest_gap_s": round(polled.longest_gap_s, 3),
         "slowest_answer_s": round(polled.slowest_s, 3),
     }
-    print(what, json.dumps(figures))  # noqa: T201
+    print(what, json.dumps(figures))
 
 
 def seen(polled: Polled) -> set[str]:

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from services.redeploy_process import killed
-from services.shop import Shop
 
 from quoracy.cli.service_tables import status_row
 from quoracy.db.models import Operation
-from quoracy.effects.project import load_service
+from quoracy.services.project import load_service
+from tests.services.redeploy_process import killed
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

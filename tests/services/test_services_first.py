@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from services.shop import Shop
 
 from quoracy.errors import RollbackFailed, RolledBack, StepFailed
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from services.redeploy_process import killed
-from services.shop import Shop
 
 from quoracy.errors import Refused, RolledBack, StepFailed
+from tests.services.redeploy_process import killed
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 HOOK = "scripts/hook.sh"

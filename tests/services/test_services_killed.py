@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from services.redeploy_process import begin, ended, killed
-from services.sample import EVERY_CASE, sample
-from services.shop import Shop
 
 from quoracy.errors import RolledBack
+from tests.services.redeploy_process import begin, ended, killed
+from tests.services.sample import EVERY_CASE, sample
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 
@@ -210,7 +210,7 @@ def test_many_small_files_and_a_large_one(bare: Shop) -> None:
         assert told.split() == [str(SMALL_FILES), str(large.stat().st_size)]
         with large.open("ab") as more:
             more.write(b"more")
-    print(json.dumps(took))  # noqa: T201  a figure to read, nothing to assert
+    print(json.dumps(took))
     with large.open("ab") as more:
         more.write(b"still more")
     # Cut off in the middle of so much, nothing of it is taken for a release.

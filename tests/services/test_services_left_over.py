@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from services.flat_host import begin, put, unit
-from services.shop import Shop
 
 from quoracy.errors import RolledBack
+from tests.services.flat_host import begin, put, unit
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 HOST = 3

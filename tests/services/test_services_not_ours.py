@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from services.shop import Shop
 
 from quoracy.errors import QuoracyError, Refused, RolledBack
-from quoracy.plan.plan import Step
+from quoracy.operation.plan import Step
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from services.shop import Shop
 
 from quoracy.errors import QuoracyError, RollbackFailed, RolledBack
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from services.sample import sample
-from services.shop import Shop
+
+from tests.services.sample import sample
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 NAMED = ["web", "api", "prices"]

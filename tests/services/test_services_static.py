@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from services.shop import Shop
 
 from quoracy.errors import QuoracyError, RollbackFailed, RolledBack, StepFailed
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 SITES = "/etc/nginx/sites-enabled"

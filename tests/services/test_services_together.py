@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller import home_in
-from services.redeploy_process import begin, ended
-from services.shop import ASKED, Shop
 
-from quoracy.effects.service_redeploy import ServiceRedeploy
-from quoracy.effects.service_site import ServiceSite
 from quoracy.errors import LeaseHeld, QuoracyError, Refused
 from quoracy.home import Home
-from quoracy.plan.plan import Step
+from quoracy.operation.plan import Step
+from quoracy.services.redeploy import ServiceRedeploy
+from quoracy.services.site import ServiceSite
+from tests.controller import home_in
+from tests.services.redeploy_process import begin, ended
+from tests.services.shop import ASKED, Shop
 
 pytestmark = pytest.mark.lab
 

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from services.flat_host import (
+
+from quoracy.errors import Refused, RolledBack, UsageError
+from quoracy.operation.plan import Step
+from tests.services.flat_host import (
     NEW,
     flat_state,
     lay_out_notes,
@@ -19,11 +22,8 @@ from services.flat_host import (
     require_notes,
     wait_for,
 )
-from services.redeploy_process import killed
-from services.shop import Shop
-
-from quoracy.errors import Refused, RolledBack, UsageError
-from quoracy.plan.plan import Step
+from tests.services.redeploy_process import killed
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

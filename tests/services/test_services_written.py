@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from services import flat_host
-from services.flat_host import data, flat_state, lay_out_notes, notes
-from services.shop import Shop
 
 from quoracy.errors import Refused
+from tests.services import flat_host
+from tests.services.flat_host import data, flat_state, lay_out_notes, notes
+from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quoracy.lab.archives import checksums, pack
+from lab.archives import checksums, pack
 
 
 def pretend_archives(directory: Path, *versions: str) -> Path:

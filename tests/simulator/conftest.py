@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW, OLD
 
-from simulator.archives import pretend_archives
-from simulator.site import SimulatedSite
+from tests.scenarios.controller_site import MIDDLE, NEW, OLD
+from tests.simulator.archives import pretend_archives
+from tests.simulator.site import SimulatedSite
 
 
 @pytest.fixture

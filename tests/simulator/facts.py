@@ -9,16 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from etcd_factories import NOW, absent, machine, member_id, running_unit, status, stopped_unit
-
-from quoracy.commands.etcd_staged import staged_content
-from quoracy.facts.etcd import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
-from quoracy.facts.etcd_alarms import Alarm
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.facts.etcd_places import PlaceFacts
-from quoracy.facts.host import GuardFacts, HostSilent
-from quoracy.templates.render import Generation, peer_url
-from simulator.world import Setting, SimHost, World
+from quoracy.etcd.facts import EtcdHostFacts, MemberEntry, ProcessFacts, StatusFacts, UnitFacts
+from quoracy.etcd.facts_alarms import Alarm
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.facts_places import PlaceFacts
+from quoracy.etcd.scripts_staged import staged_content
+from quoracy.etcd.templates import Generation, peer_url
+from quoracy.hosts.machine import GuardFacts, HostSilent
+from tests.etcd_factories import NOW, absent, machine, member_id, running_unit, status, stopped_unit
+from tests.simulator.world import Setting, SimHost, World
 
 
 def facts(

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from quoracy.facts.host import GuardFacts
+from quoracy.hosts.machine import GuardFacts
 
 FENCED, HELD = 76, 77
 HOLD_SECONDS = 60

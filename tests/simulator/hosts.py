@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quoracy.facts.host import GuardFacts
-from quoracy.remote.fake import FakeHost
-from quoracy.remote.host import Result
-from quoracy.spec.host import SshTarget
-from simulator.guards import enter, presented
-from simulator.world import Setting, SimHost, World
+from quoracy.hosts.fake import FakeHost
+from quoracy.hosts.host import Result
+from quoracy.hosts.machine import GuardFacts
+from quoracy.hosts.targets import SshTarget
+from tests.simulator.guards import enter, presented
+from tests.simulator.world import Setting, SimHost, World
 
 REVISION = 100  # as tests/etcd_factories.py has it
 SNAPSHOT = b"\0" * 4096
@@ -120,7 +120,7 @@ class SimulatedHosts:
         return Result(code, told, b"")
 
     def _data(self, name: str, script: str) -> bytes:
-        """What the member says of its data, as `quoracy.facts.etcd_data` asks for it."""
+        """What the member says of its data, as `quoracy.etcd.facts_data` asks for it."""
         state = self.look()
         host = state.world.hosts[state.setting.index(name)]
         if " hashkv " in script and host.up:

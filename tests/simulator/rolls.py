@@ -9,18 +9,17 @@ from itertools import combinations_with_replacement
 from threading import RLock
 from typing import cast
 
-from etcd_factories import CLUSTER_ID, NEW, OLD, certificates, request, spec
-
-from quoracy.checks.quorum import check_can_stop
-from quoracy.checks.verdict import require
 from quoracy.errors import QuoracyError, Refused
-from quoracy.operate.journal import Journal
-from quoracy.operate.loop import carry_out
-from quoracy.plan.etcd_deploy import plan_etcd_deploy
-from quoracy.plan.plan import Group, Plan, Step
-from simulator.facts import facts
-from simulator.steps import apply
-from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
+from quoracy.etcd.checks_quorum import check_can_stop
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
+from quoracy.operation.journal import Journal
+from quoracy.operation.loop import carry_out
+from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.verdict import require
+from tests.etcd_factories import CLUSTER_ID, NEW, OLD, certificates, request, spec
+from tests.simulator.facts import facts
+from tests.simulator.steps import apply
+from tests.simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
 
 
 def member(disk: str, runs: str = "", **changes: object) -> SimHost:

@@ -16,24 +16,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from etcd_factories import absent, machine
-from scenarios.controller_site import ControllerSite
-
 from quoracy.db.clusters import pin_cluster_id
-from quoracy.effects.certificates import host_files
-from quoracy.effects.etcd_deploy import EtcdDeploy, Wanted
-from quoracy.effects.etcd_steps import apply_etcd_step
-from quoracy.effects.site import EtcdSite
 from quoracy.errors import CommandFailed, Refused
-from quoracy.facts.etcd_cluster import EtcdFacts
-from quoracy.plan.plan import Step
-from quoracy.remote.pool import HostPool
-from quoracy.spec.etcd import EtcdCluster, ssh_targets
-from simulator.facts import facts
-from simulator.hosts import SimulatedHosts, without_backups
-from simulator.steps import apply
-from simulator.watch import SimulatedWatch
-from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation
+from quoracy.etcd.apply import apply_etcd_step
+from quoracy.etcd.certificates import host_files
+from quoracy.etcd.deploy import EtcdDeploy, Wanted
+from quoracy.etcd.facts_cluster import EtcdFacts
+from quoracy.etcd.site import EtcdSite
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.hosts.pool import HostPool
+from quoracy.hosts.targets import ssh_targets
+from quoracy.operation.plan import Step
+from tests.etcd_factories import absent, machine
+from tests.scenarios.controller_site import ControllerSite
+from tests.simulator.controllers import controllers
+from tests.simulator.facts import facts
+from tests.simulator.hosts import SimulatedHosts, without_backups
+from tests.simulator.steps import apply
+from tests.simulator.watch import SimulatedWatch
+from tests.simulator.world import Setting, SimHost, Spoiled, Stuck, Violation
 
 # Side by side, one member waits until the others have been started.
 OTHERS_START_WITHIN_S = 10.0
@@ -213,13 +214,21 @@ class SimulatedSite(ControllerSite):
         watch.seen = self.simulated.look().events[since:]
 
     def deploy_killed(self, step: str, host: str, when: str) -> list[str]:
-        from simulator.controllers import controllers
-
-        status, said = controllers().deploy(self, {"step": step, "host": host, "when": when})
+        status, said = controllers().deploy(
+            self._given(), {"step": step, "host": host, "when": when}
+        )
         assert status == -9, (status, said)
         return said.splitlines()
 
     def deploy_elsewhere(self) -> str:
-        from simulator.controllers import controllers
+        return controllers().deploy(self._given(), {})[1]
 
-        return controllers().deploy(self, {})[1]
+    def _given(self) -> dict[str, Any]:
+        return {
+            "place": str(self.place),
+            "name": self.name,
+            "hosts": self.hosts,
+            "version": self.version,
+            "world": str(self.world),
+            "archives": str(self.archives),
+        }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
+from tests.simulator.world import Setting, SimHost, Spoiled, Stuck, Violation, World
 
 
 def apply(setting: Setting, world: World, step: Any) -> World:

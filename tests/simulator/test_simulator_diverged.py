@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW
-from scenarios.plan_reading import stored_files
 
 from quoracy.errors import Refused
-from simulator.site import SimulatedSite
+from tests.scenarios.controller_site import MIDDLE, NEW
+from tests.scenarios.plan_reading import stored_files
+from tests.simulator.site import SimulatedSite
 
 
 @pytest.fixture(scope="module")

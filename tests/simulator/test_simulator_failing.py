@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW
 
 from quoracy.errors import CommandFailed, QuoracyError, RollbackFailed
-from quoracy.plan.plan import Step
-from simulator.site import SimulatedSite
+from quoracy.operation.plan import Step
+from tests.scenarios.controller_site import MIDDLE, NEW
+from tests.simulator.site import SimulatedSite
 
 
 def failing(name: str, host: str) -> Callable[[Step, str], None]:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW
-from scenarios.plan_reading import advice
 
-from quoracy.commands.guard import REACH
-from quoracy.effects.etcd_deploy import EtcdDeploy
 from quoracy.errors import Refused
-from quoracy.facts.host import GuardFacts
-from quoracy.plan.plan import Step
-from simulator.site import SimulatedSite
+from quoracy.etcd.deploy import EtcdDeploy
+from quoracy.hosts.machine import GuardFacts
+from quoracy.operation.guard import REACH
+from quoracy.operation.plan import Step
+from tests.scenarios.controller_site import MIDDLE, NEW
+from tests.scenarios.plan_reading import advice
+from tests.simulator.site import SimulatedSite
 
 GONE: dict[str, Any] = {
     "releases": frozenset(),

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scenarios.controller_site import MIDDLE, NEW
 
-from simulator.site import SimulatedSite
+from tests.scenarios.controller_site import MIDDLE, NEW
+from tests.simulator.site import SimulatedSite
 
 SAMPLE = 16
 

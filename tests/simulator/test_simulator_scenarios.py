@@ -5,12 +5,11 @@ Everything is the product's but the hosts: `simulator.site`.
 
 from __future__ import annotations
 
-from scenarios.controller_site import OLD
-from scenarios.shared_change import AgainScenario, UpgradeScenario
-from scenarios.shared_faults import KilledScenario, RollbackScenario, TogetherScenario
-from scenarios.shared_matrix import MatrixScenario
-
-from simulator.site import SimulatedSite
+from tests.scenarios.controller_site import OLD
+from tests.scenarios.shared_change import AgainScenario, UpgradeScenario
+from tests.scenarios.shared_faults import KilledScenario, RollbackScenario, TogetherScenario
+from tests.scenarios.shared_matrix import MatrixScenario
+from tests.simulator.site import SimulatedSite
 
 
 def test_a_create_forms_one_cluster_and_pins_it(site: SimulatedSite) -> None:

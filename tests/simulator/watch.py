@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scenarios.controller_site import RollWatch
+from tests.scenarios.controller_site import RollWatch
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from quoracy.spec.etcd import EtcdCluster
-from quoracy.templates.render import Generation, render_generation
+from quoracy.etcd.spec import EtcdCluster
+from quoracy.etcd.templates import Generation, render_generation
 
 
 class Violation(Exception):

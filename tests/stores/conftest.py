@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from swift_service import S3Service, swift
+
+from tests.stores.swift_service import S3Service, swift
 
 
 @pytest.fixture(autouse=True)

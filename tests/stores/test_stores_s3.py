@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from swift_service import PAGE_KEYS, S3Service
 
 from quoracy.errors import StoreError, UsageError
 from quoracy.stores.s3_upload import COPY_BYTES, PART_BYTES, in_parts
+from tests.stores.swift_service import PAGE_KEYS, S3Service
 
 MIB = 1024 * 1024
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from swift_service import SECRET_KEY, S3Service
 
 from quoracy.errors import StoreError, UsageError
 from quoracy.stores.s3 import S3Store
 from quoracy.stores.s3_upload import PART_BYTES
+from tests.stores.swift_service import SECRET_KEY, S3Service
 
 OPERATIONS: list[Callable[[S3Store], object]] = [
     lambda store: store.put("x", [b"x"]),

@@ -16,13 +16,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelling, Crashed
-from prefect_harness import artifacts, ask, logs_of
 
-from quoracy.operate.approval import Approval
-from quoracy.operate.run import Report
-from quoracy.plan.plan import Plan
+from quoracy.operation.approval import Approval
+from quoracy.operation.lease import Report
+from quoracy.operation.plan import Plan
 from tasks.approval import approve_in_ui
 from tasks.run import settled
+from tests.prefect_harness import artifacts, ask, logs_of
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 T = TypeVar("T")

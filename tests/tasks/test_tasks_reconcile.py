@@ -12,12 +12,12 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
 from prefect.states import Cancelling, Paused, Running, State, Suspended
-from prefect_harness import ask
 
 from quoracy.db.operations import NewOperation, end_operation, start_operation
 from quoracy.db.session import Database, open_database
 from tasks.reconcile import SettledRun, settle_runs
 from tasks.run import TAG
+from tests.prefect_harness import ask
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 FLOW = "settle-me"

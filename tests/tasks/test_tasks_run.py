@@ -13,12 +13,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect_harness import artifacts, ask, logs_of, task_runs_of
 
 from quoracy.errors import CommandFailed, QuoracyError, Refused, RolledBack, UsageError
-from quoracy.operate.run import Asked, Report
-from quoracy.operate.terminal import started_by
-from quoracy.plan.plan import Group, Plan
+from quoracy.operation.lease import Asked, Report
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.terminal import started_by
 from quoracy.redact import MASK
 from tasks.run import (
     TAG,
@@ -29,6 +28,7 @@ from tasks.run import (
     secret_resolvers,
     settled,
 )
+from tests.prefect_harness import artifacts, ask, logs_of, task_runs_of
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from api_relay import ApiRelay
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
@@ -20,8 +19,9 @@ from prefect.states import Completed, Suspended
 
 from quoracy.aside import CutOff
 from quoracy.errors import RolledBack, Stopped
-from quoracy.plan.plan import Group, Plan
+from quoracy.operation.plan import Group, Plan
 from tasks.run import enter_group, in_run, publish_plan
+from tests.tasks.api_relay import ApiRelay
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 MEMBER = Group("demo-2", "demo-2", ())

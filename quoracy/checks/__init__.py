@@ -1,1 +1,0 @@
-"""May we go on: facts -> verdicts. Pure."""

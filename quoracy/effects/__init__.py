@@ -1,1 +1,0 @@
-"""Where plans meet machines: gathering facts, carrying out steps, taking snapshots."""

@@ -1,0 +1,1 @@
+"""etcd: what is wanted, found, planned and done."""

@@ -1,1 +1,0 @@
-"""What is found: questions to hosts and the parsers of their answers. Pure."""

@@ -1,0 +1,1 @@
+"""Machines: the one door to them, the questions they are asked, and how far they are believed."""

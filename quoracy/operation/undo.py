@@ -1,0 +1,121 @@
+"""What fails is put back, newest step first; also without a journal, and host by host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from quoracy.aside import aside
+from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack, StepFailed
+from quoracy.operation.journal import Journal
+from quoracy.operation.plan import Group, Step
+
+
+def put_back(
+    acted: Iterable[Step],
+    group: Group,
+    scope: str | None,
+    journal: Journal,
+    apply: Callable[[Step], str],
+    error: BaseException,
+) -> None:
+    """Undo the steps, newest first, and raise what became of it.
+
+    A host where putting back fails is left as it is then; the other hosts are still put back.
+
+    Args:
+        scope: Title of the group whose steps these are; None when they are those of all groups.
+        error: What has failed; raised as it is when there is nothing to put back.
+
+    Raises:
+        RolledBack: All is put back, and serves again if it served before.
+        StepFailed: All is put back, and what it works on did not serve before.
+        RollbackFailed: On a host it is not.
+        LeaseHeld: Another operation acts there now.
+    """
+    undo = [back for step in reversed(list(acted)) for back in step.undo]
+    if not undo:
+        raise error
+    failures: dict[str, str] = {}
+    for step in undo:
+        if step.host in failures:
+            continue
+        try:
+            aside(partial(journal.undo, step, group.title, apply))
+        except LeaseHeld as held:
+            raise _taken_over(held, error, group) from error
+        except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
+            failures[step.host] = f"{step.title}: {_failure(failure, error)}"
+    aside(journal.catch_up)
+    what, where = _said(error, group)
+    # What the hosts said stands below: the first line alone is what lists show.
+    what, more = _first_line(what)
+    if failures:
+        told = {host: _first_line(failure) for host, failure in failures.items()}
+        said = "; ".join(f"{host}: {first}" for host, (first, _) in told.items())
+        more += "".join(rest for _, rest in told.values())
+        raise RollbackFailed(
+            f"{what}; and putting back failed at {said}{more}",
+            where=where,
+            next_step="look at that host now; run the same command again once it is reachable",
+        ) from error
+    aside(partial(journal.all_put_back, scope))
+    hosts = list(dict.fromkeys(step.host for step in undo if step.host))
+    there = f" on {', '.join(hosts)}" if hosts not in ([], [where]) else ""
+    back = f"what had been changed was put back{there}"
+    if not group.served:
+        # No proof was waited for: "rolled back" would say that it serves.
+        raise StepFailed(
+            f"{what}; {back}; it did not serve before, and was not waited for{more}",
+            where=where,
+            next_step="remove the cause and run the same command again",
+        ) from error
+    raise RolledBack(
+        f"{what}; {back}{more}",
+        where=where,
+        next_step="remove the cause and run the same command again",
+    ) from error
+
+
+def _failure(failure: Exception, error: BaseException) -> str:
+    """Why putting back failed; what has been said already is not said again."""
+    if isinstance(failure, QuoracyError) and failure.what == getattr(error, "what", None):
+        return "for the same reason"
+    return str(failure)
+
+
+def _taken_over(held: LeaseHeld, error: BaseException, group: Group) -> LeaseHeld:
+    """Somebody else acts now, and goes on from what lies there: putting back would fight with them."""
+    what, _ = _said(error, group)
+    return LeaseHeld(
+        f"{held.what}; nothing is put back by this one, whose step ended like this: {what}",
+        where=held.where,
+        next_step=held.next_step,
+    )
+
+
+def _said(error: BaseException, group: Group) -> tuple[str, str]:
+    """What happened and where, of an error of ours, a defect or an interruption."""
+    if isinstance(error, QuoracyError):
+        return error.what, error.where
+    if isinstance(error, Exception):
+        return f"{type(error).__name__}: {error}", group.title
+    if isinstance(error, KeyboardInterrupt):  # SIGTERM and SIGHUP say their names
+        return str(error) or "interrupted by Ctrl-C", group.title
+    return "cancelled", group.title
+
+
+def not_put_back(error: BaseException, group: Group) -> RollbackFailed:
+    """What a failure is called where the steps themselves put back."""
+    what, where = _said(error, group)
+    return RollbackFailed(
+        f"putting back failed: {what}",
+        where=where,
+        next_step="look at that host now; run the same command again once it is reachable",
+    )
+
+
+def _first_line(text: str) -> tuple[str, str]:
+    """It, without the dot at its end, and what stands below."""
+    first, newline, rest = text.partition("\n")
+    return first.rstrip("."), newline + rest

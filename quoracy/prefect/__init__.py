@@ -1,0 +1,1 @@
+"""The Prefect server of `quoracy up`, and runs that are handed to it."""

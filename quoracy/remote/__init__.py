@@ -1,1 +1,0 @@
-"""Hosts: the one door to machines, over SSH or in memory."""

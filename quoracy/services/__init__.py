@@ -1,0 +1,1 @@
+"""Services with code of yours: what is wanted, found, planned and done."""

@@ -1,0 +1,307 @@
+"""One step of a redeployment in, its effect on the host: the only place where plans become changes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from quoracy.db.models import Release
+from quoracy.db.services import record_release
+from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
+from quoracy.hosts.bounded import one_line
+from quoracy.operation.guard import guarded
+from quoracy.operation.plan import Step
+from quoracy.redact import redact
+from quoracy.services import scripts as commands
+from quoracy.services import scripts_adopt as service_adopt
+from quoracy.services import scripts_flat as service_flat
+from quoracy.services import scripts_release as service_release
+from quoracy.services import scripts_switch as service_switch
+from quoracy.services import steps
+from quoracy.services.advice import advice, is_kept
+from quoracy.services.code.build import host_build
+from quoracy.services.code.dependencies import dependencies, host_command
+from quoracy.services.code.scan import scan
+from quoracy.services.code.stream import deleted_list, release_stream, stream_size
+from quoracy.services.facts import ReleaseFacts, record_of
+from quoracy.services.manifest import Manifest, difference
+from quoracy.services.plan.request import RedeployRequest
+from quoracy.services.site import Code, ServiceSite
+from quoracy.services.spec import Service
+from quoracy.services.templates import render_unit
+from quoracy.services.wait import await_service
+
+COPY_S = 600.0
+LAST_LINES = 10
+MAX_LEFT = 20
+MARGIN_S = 60.0
+"""Added where the script has a limit of its own, which says what did not end."""
+
+
+def apply_service_step(step: Step, site: ServiceSite) -> str:
+    """Carry out one step.
+
+    Returns:
+        One line for the journal; may be empty.
+
+    Raises:
+        QuoracyError: The step failed; nothing was tried twice.
+    """
+    try:
+        return _apply(step, site)
+    except (CommandFailed, StepFailed) as error:
+        error.next_step = error.next_step or advice(step, site.service)
+        before = site.found.get(step.host)
+        if before is not None and is_kept(step, before):
+            error.add_note("there was no release to go back to, so the new one stays as it is")
+        raise
+
+
+def _apply(step: Step, site: ServiceSite) -> str:
+    match step:
+        case steps.BuildHere():
+            code, _ = _wanted(site)
+            return code.build(step.architecture, home=site.home.path, log=site.log)
+        case steps.InstallDependencies():
+            return _install_dependencies(step, site)
+        case steps.StageRelease():
+            return _stage_release(step, site)
+        case steps.BuildRelease():
+            code, _ = _wanted(site)
+            limit = site.service.redeploy.build_timeout
+            command = host_build(site.service, code.source)
+            script = service_release.build_release(
+                site.service, step.release, command, limit, time=site.times.now
+            )
+            return _shown(step, site, script, limit + MARGIN_S)
+        case steps.RunHook():
+            return _run_hook(step, site)
+        case steps.AwaitService():
+            return _await(step, site)
+        case steps.ClearFlat():
+            return _clear_flat(step, site)
+        case steps.PruneReleases():
+            return _prune(step, site)
+        case _:
+            script, timeout = _script(step, site)
+            site.change(step.host, script, what=step.title, timeout=timeout)
+            return ""
+
+
+def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
+    """The script of a step that is nothing but one, and the seconds it may take."""
+    service = site.service
+    # Whatever unit runs may have systemd's own limit, 90 s, to stop.
+    switch = max(service.redeploy.stop_timeout, 90) + 60.0
+    match step:
+        case steps.PrepareService():
+            flat = site.found[step.host].layout == "flat"
+            return commands.prepare_service(service, flat=flat), 30.0
+        case steps.KeepFlat(host, release):
+            record = record_of(_record(host, release, site, note="flat directory"))
+            return service_flat.keep_flat(service, release, record), COPY_S
+        case steps.SwitchRelease(_, release, _):
+            times = site.times.before_switch(step.host, release)
+            return service_switch.switch_release(service, release, times=times), switch
+        case steps.SwitchBack(host, release, failed):
+            times = site.times.after_return(host, release, failed)
+            return service_switch.switch_back(service, release, failed, times=times), switch
+        case steps.AdoptService(host, release, flat):
+            times = site.times.before_switch(host, release)
+            return service_adopt.adopt_service(service, release, flat, times=times), switch
+        case steps.ReleaseAdopted():
+            return service_adopt.release_adopted(service), switch
+    raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+
+
+def _wanted(site: ServiceSite) -> tuple[Code, RedeployRequest]:
+    """What is shipped; only a rollback has none."""
+    if site.code is None or site.request is None:
+        raise StepFailed("there is no code to ship", where=site.subject)
+    return site.code, site.request
+
+
+def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) -> str:
+    """Made once on the controller and pushed, or installed on the host from its lock file."""
+    service, found = site.service, site.found[step.host]
+    code, _ = _wanted(site)
+    limit = service.redeploy.build_timeout
+    if service.redeploy.dependencies_on == "host":
+        command, files = host_command(service, code.source)
+        script = commands.install_dependencies_on_host(service, step.key, files, command, limit)
+        return _shown(step, site, script, limit + MARGIN_S)
+    tree = dependencies(
+        service,
+        code.source,
+        step.key,
+        site.home.path,
+        runtime=found.runtime,
+        architecture=found.host.architecture,
+        log=site.log,
+        timeout=float(limit),
+    )
+    made = scan(tree, ignoring=False)
+    script = commands.install_dependencies(service, step.key)
+    arrived = {commands.DEPENDENCIES_SENT: (f"{step.key}\n".encode(), 0o600)}
+    chunks = release_stream(tree, made.manifest.entries, extra=arrived)
+    size = stream_size(made.manifest.entries)
+    site.push(step.host, script, chunks, what=step.title, size=size)
+    return f"{len(made.manifest.entries)} files"
+
+
+def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
+    """Ship what differs from the base; the host takes the rest from there."""
+    service = site.service
+    code, request = _wanted(site)
+    tree = code.shipped(site.found[step.host].host.architecture)
+    base = site.times.manifest(step.host, step.base) if step.base else None
+    # Of a host where files were edited, nobody knows what it has served.
+    wanted = site.times.of(tree.manifest, anew=step.host in request.drifted)
+    site.times.note(step.host, step.release, wanted)
+    found = difference(base or Manifest(()), wanted)
+    record = _record(step.host, step.release, site, note=request.note)
+    script = service_release.stage_release(
+        service,
+        step.release,
+        step.base if base else "",
+        record.dependencies,
+        deleted_size=len(deleted_list(found.deleted)),
+        # What writes to files of a release must not write to those of the base.
+        copy=request.builds_on_host or service.user == "root",
+        complete=not request.builds_on_host,
+    )
+    chunks = release_stream(
+        tree.source,
+        found.changed,
+        deleted=found.deleted,
+        extra=service_release.release_files(
+            wanted, record_of(record), render_unit(service, step.release)
+        ),
+    )
+    sent = _Counted(chunks)
+    site.push(step.host, script, sent, what=step.title, size=stream_size(found.changed))
+    _note_release(step.release, tree.manifest, site, request)
+    return f"{len(found.changed)} changed, {len(found.deleted)} deleted, {sent.bytes} bytes sent"
+
+
+class _Counted:
+    """Chunks, and how many bytes they were."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.bytes += len(chunk)
+            yield chunk
+
+
+def _record(host: str, release: str, site: ServiceSite, *, note: str) -> ReleaseFacts:
+    """What the release says of itself."""
+    _, request = _wanted(site)
+    flat = release == steps.FLAT
+    return ReleaseFacts(
+        id=release,
+        source="" if flat else request.source,
+        recipe="" if flat else request.recipe,
+        dependencies="" if flat else request.dependencies[host],
+        runtime=site.found[host].runtime,
+        created_s=site.times.now,
+        operation=site.stamp,
+        note=note,
+        port=0 if flat else site.service.port or 0,
+        health="" if flat else site.service.health,
+    )
+
+
+def _note_release(
+    release: str, manifest: Manifest, site: ServiceSite, request: RedeployRequest
+) -> None:
+    record_release(
+        site.db,
+        Release(
+            service=site.service.name,
+            id=release,
+            source=request.source,
+            note=request.note,
+            files=len(manifest.entries),
+            bytes=sum(entry.size for entry in manifest.entries),
+            operation_id=site.stamp,
+            created_at=datetime.now(UTC),
+        ),
+    )
+
+
+def _run_hook(step: steps.RunHook, site: ServiceSite) -> str:
+    """Run a script of the release on the host and show what it says."""
+    wanted = site.service.redeploy
+    path = wanted.pre_deploy_hook if step.moment == "before" else wanted.post_deploy_hook
+    previous = site.found[step.host].current or ""
+    script = service_switch.run_hook(site.service, step.host, step.release, previous, str(path))
+    told = _shown(step, site, script, wanted.hook_timeout + MARGIN_S)
+    if step.moment == "after":
+        mark = service_switch.mark_healthy(site.service, step.release)
+        site.change(step.host, mark, what="mark the release as healthy")
+    return told
+
+
+def _shown(step: Step, site: ServiceSite, script: str, timeout: float) -> str:
+    """Run a changing script and show its output as it comes; what it said last is in its error."""
+    count, last = 0, deque[str](maxlen=LAST_LINES)
+    try:
+        for line in site.stream(step.host, script, what=step.title, timeout=timeout):
+            site.log(f"{step.host}: {redact(line)}")
+            last.append(redact(line))
+            count += 1
+    except (CommandFailed, CommandTimeout) as error:
+        said = "".join(f"\n    {line}" for line in last) or " nothing"
+        raise StepFailed(
+            f"{error.what}; it said:{said}", where=step.host, next_step=error.next_step
+        ) from error
+    return f"{count} line{'s' if count > 1 else ''} of output" if count else ""
+
+
+def _await(step: steps.AwaitService, site: ServiceSite) -> str:
+    """The gate; a release remembers that it has passed it."""
+    directory = site.service.directory
+    inside = f"{directory}/releases/{step.release}" if step.release else directory
+    # A hook has the last word: were it cut off, the mark would say that nothing is left to do.
+    found = site.found[step.host]
+    is_new = site.request is not None and step.release == site.request.release(step.host, found)
+    hook_marks = is_new and site.service.redeploy.post_deploy_hook
+    return await_service(
+        _as_made(site.service, found.releases.get(step.release)),
+        site.pool[step.host],
+        inside,
+        hold=None if hook_marks else lambda script: guarded(site.guard.on(step.host), script),
+        stable_s=float(site.service.redeploy.health_check_stable),
+    )
+
+
+def _as_made(service: Service, known: ReleaseFacts | None) -> Service:
+    """The service as a release knows it: an older one may listen elsewhere, and be asked elsewhere."""
+    if known is None or not known.port:
+        return service
+    return service.model_copy(update={"port": known.port, "health_path": known.health})
+
+
+def _clear_flat(step: steps.ClearFlat, site: ServiceSite) -> str:
+    script = service_flat.clear_flat(site.service, steps.FLAT)
+    told = site.change(step.host, script, what=step.title, timeout=COPY_S)
+    left = told.decode("utf-8", "replace").splitlines()
+    return f"left there, as the copy does not hold it: {_named(left)}" if left else ""
+
+
+def _named(told: Sequence[str]) -> str:
+    """What a host has named, as far as a line of the journal goes."""
+    more = ", …" if len(told) > MAX_LEFT else ""
+    return f"{', '.join(one_line(name) for name in told[:MAX_LEFT])}{more}"
+
+
+def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:
+    script = commands.prune_releases(site.service, site.service.redeploy.keep_releases)
+    told = site.change(step.host, script, what=step.title, timeout=COPY_S)
+    removed = told.decode("utf-8", "replace").split()
+    return f"removed {_named(removed)}" if removed else "nothing to remove"

@@ -1,0 +1,1 @@
+"""What to do: one file per operation, (spec, facts) -> Plan. Pure."""

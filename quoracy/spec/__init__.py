@@ -1,1 +1,0 @@
-"""What is wanted: models of the spec files, parsed and linted. Pure."""

@@ -1,0 +1,1 @@
+"""Spec files of every system: YAML with positions, fields, and mistakes told with line and column."""

@@ -1,1 +1,0 @@
-"""Files for hosts, rendered from the spec. Pure."""
