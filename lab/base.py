@@ -98,6 +98,8 @@ def base_system(cache: Path) -> Path:
     """
     final = cache / f"base-{recipe_digest()}"
     with locked(cache / "base.lock"):
+        # There are setuid programs in it that are as old as it is: nobody else may run them.
+        cache.chmod(0o700)
         if not final.exists():
             building = cache / f"{final.name}.building"
             if building.exists():

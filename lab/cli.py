@@ -48,6 +48,7 @@ def up(
     _show([lab.record])
     say("Next:")
     say(f"  quoracy cluster apply -f {lab.cluster_yaml}")
+    say("  quoracy up    # or --without-prefect with what follows")
     say(f"  quoracy etcd-deploy {name}")
     say(f"  quoracy lab ssh {lab.hosts[0].name}")
     say(f"  quoracy lab down {name}")

@@ -27,8 +27,10 @@ def create(directory: Path, size: int = DISK_BYTES) -> None:
     Without a journal: a power cut here kills processes and loses nothing that reached the kernel.
     Without reserved blocks: root fills the disk to the last byte, as the full-disk fault needs.
     """
-    directory.mkdir(parents=True)
+    # Nobody else of this machine may read a host's disk, or run what is setuid on it.
+    directory.mkdir(parents=True, mode=0o700)
     with image(directory).open("wb") as file:
+        image(directory).chmod(0o600)
         file.truncate(size)
     make = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image(directory)))
     run(make, what=f"formatting the disk of {directory.name}")

@@ -72,6 +72,10 @@ def _require_sense(
             "--export gives all operations, --operation only one",
             next_step="for one as JSON: `quoracy history --operation ID --json`",
         )
+    if operation == "":
+        raise UsageError(
+            "--operation is empty", next_step="`quoracy history` shows the IDs of operations"
+        )
     if operation and (cluster or limit):
         raise UsageError(
             "--operation alone says which one",

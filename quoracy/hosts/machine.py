@@ -93,7 +93,7 @@ def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
         "disks": f"{existing}\ndf -Pk $@ | {{ read -r header\n{shown}\n}}",
         "ports": "cat /proc/net/tcp /proc/net/tcp6",
         "guard": (
-            f"f={state_dir(cluster)}/fence; if [ -s $f ] || [ -L $f ]; then guard=; "
+            f"f={state_dir(cluster)}/fence; if [ -s $f ] || [ -L $f ] || {{ [ -e $f ] && [ ! -f $f ]; }}; then guard=; "
             "[ ! -f $f ] || [ -L $f ] || read -r guard < $f; printf '%s\\n' \"${guard:-?}\"; fi"
         ),
     }

@@ -108,7 +108,8 @@ if {_understood(fence)}; then
     said="$seen_holder $seen_fence $seen_time"
     case $seen_holder in {ENDED}*) seen_time=0 ;; esac
 else
-    said=$(head -c 200 {fence} 2>/dev/null | head -n 1) || :
+    said='no file'
+    [ ! -f {fence} ] || [ -L {fence} ] || said=$(head -c 200 {fence} 2>/dev/null | head -n 1) || :
     seen_holder=unknown seen_time=$(stat -c %Y {fence})
 fi
 age=$(($(date +%s) - seen_time))
@@ -160,7 +161,7 @@ def _locked(guard: Guard, wait_s: int) -> str:
 mkdir -p -m 0700 {directory}
 exec 9>>{directory}/lock
 flock -w {wait_s} 9 || {{
-    read -r holder rest < {directory}/fence || :
+    [ ! -f {directory}/fence ] || read -r holder rest < {directory}/fence || :
     [ "${{holder:-}}" = {holder} ] && exit {OWN_BUSY}
     exit {LOCK_BUSY}
 }}"""
@@ -175,7 +176,7 @@ def _enter(guard: Guard, wait_s: int) -> str:
 {_NUMBER}
 seen_holder='' seen_fence=0 seen_time=0
 # A crash of the host may leave it empty.
-if [ -s {fence} ] || [ -L {fence} ]; then
+if [ -s {fence} ] || [ -L {fence} ] || {{ [ -e {fence} ] && [ ! -f {fence} ]; }}; then
     {_understood(fence)} || {{ echo "what {fence} says cannot be read" >&2; exit {UNREADABLE}; }}
 fi
 now=$(date +%s)

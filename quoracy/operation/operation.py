@@ -127,10 +127,8 @@ class Operation(ABC, Generic[Facts]):
         """Look and decide."""
         self._let_the_dead_finish()
         plan = self.decide(self.gather())
-        if not plan.groups:
-            return plan
         known = highest_fence(self.db, self.subject)
-        beyond = check_fences(self.subject, known, self._fences_seen())
+        beyond = check_fences(self.subject, known, self._fences_seen(), acts=bool(plan.groups))
         return replace(plan, verdicts=(*plan.verdicts, *beyond))
 
     def run(self, plan: Plan, asked: Asked) -> Report:

@@ -57,7 +57,7 @@ def put_back(
         raise RollbackFailed(
             f"{what}; and putting back failed at {said}{more}",
             where=where,
-            next_step="look at that host now; run the same command again once it is reachable",
+            next_step="look at that host now, put right what failed there, and run the same command again",
         ) from error
     aside(partial(journal.all_put_back, scope))
     hosts = list(dict.fromkeys(step.host for step in undo if step.host))
@@ -111,7 +111,7 @@ def not_put_back(error: BaseException, group: Group) -> RollbackFailed:
     return RollbackFailed(
         f"putting back failed: {what}",
         where=where,
-        next_step="look at that host now; run the same command again once it is reachable",
+        next_step="look at that host now, put right what failed there, and run the same command again",
     )
 
 

@@ -49,7 +49,9 @@ def _records(directory: str) -> str:
     """ID, last mark of the gate, and record of each complete release of ours, without a process for any."""
     return f"""cd {directory}/releases && [ -O . ] && for f in */.quoracy/complete; do
 d=${{f%/complete}}
-[ -e "$f" ] && [ -e ../{MADE}/releases/"${{d%/.quoracy}}" ] && [ -O "$d/.." ] && [ ! -L "$d" ] && [ -O "$d" ] && read -r record < "$d/release.json" || continue
+[ -e "$f" ] && [ -e ../{MADE}/releases/"${{d%/.quoracy}}" ] && [ -O "$d/.." ] && [ ! -L "$d" ] && [ -O "$d" ] || continue
+# One without an end of its line is told as well: it is not what was written there.
+record=; read -r record < "$d/release.json" || :
 mark=none; for m in proven healthy; do [ ! -e "$d/$m" ] || mark=$m; done
 printf '%s %s %s\\n' "${{d%/.quoracy}}" $mark "$record"
 done"""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from quoracy.errors import Refused
 from quoracy.home import Home
+from quoracy.services.code.ignore import Ignore
+from quoracy.services.code.scan import walk
 from quoracy.services.project import LoadedService, project_root
 from quoracy.specs.document import printed
 
@@ -41,13 +43,30 @@ def require_own(loaded: LoadedService) -> None:
     """Refuse a service whose config or code somebody else could have put there.
 
     Raises:
-        Refused: A directory on the way belongs to another user, or others may write to it.
+        Refused: A directory on the way, or something in the code, belongs to another user, or others may
+            write to it.
     """
     for path in (loaded.project, loaded.config, loaded.source):
         # As it is named and as it is found: links on the way count as well.
         for named in (path, Path(os.path.realpath(path))):
             for place in filter(os.path.lexists, (named, *named.parents)):
                 _require_own(place, leaf=place == named)
+    for place in _code(Path(os.path.realpath(loaded.source))):
+        _require_own(place, leaf=True)
+
+
+def _code(source: Path) -> Iterator[Path]:
+    """What of the code may be shipped, and the directories that it lies in."""
+    if not source.is_dir():
+        return
+    directories: set[bytes] = set()
+    for found in walk(os.fsencode(source), Ignore.of(source)):
+        above = found.path.rpartition(b"/")[0]
+        while above and above not in directories:
+            directories.add(above)
+            yield source / os.fsdecode(above)
+            above = above.rpartition(b"/")[0]
+        yield source / os.fsdecode(found.path)
 
 
 def _require_own(place: Path, *, leaf: bool) -> None:

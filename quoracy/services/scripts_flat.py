@@ -12,7 +12,7 @@ from quoracy.services.layout import (
     web_root,
 )
 from quoracy.services.scripts_made import claimed, is_complete
-from quoracy.services.scripts_owner import copied, owner_note, secured
+from quoracy.services.scripts_owner import AS_THERE_IS_ROOM, copied, owner_note, room_in, secured
 from quoracy.services.scripts_release import made_links
 from quoracy.services.scripts_switch import aside_web_root
 from quoracy.services.spec import Service, ServiceType
@@ -44,11 +44,13 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
         ("mkdir", "-m", "0700", incoming),
         # The exit code of a pipe's first command is lost. 1 is a file that is written to meanwhile, such as
         # a log (tar(1)): the service runs, and what counts of its own files is shared.
-        f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} "
+        room_in(incoming),
+        f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} {AS_THERE_IS_ROOM}"
         # Its own mode is not that of the flat directory.
-        f"| tar -x -f - -C {incoming} --no-same-owner -p --no-overwrite-dir",
-        f"[ ! -e {failed} ] || {{ rm -f {failed}; "
-        'echo "the flat directory could not be copied as it is" >&2; exit 1; }',
+        f"| tar -x -f - -C {incoming} --no-same-owner -p --no-overwrite-dir || : > {failed}",
+        f"[ ! -e {failed} ] || {{ rm -rf {failed} {incoming}; "
+        'echo "the flat directory could not be copied as it is; a copy may take nine tenths of what is free" >&2; '
+        "exit 1; }",
         f'chown -R -h "root:$(id -g {service.user})" {incoming}',
         ("chmod", "-R", "u+rwX,g+rX,go-w", incoming),
         ("mkdir", own),
@@ -95,7 +97,7 @@ done""",
 def _packed(service: Service) -> str:
     left_out = (f"--exclude=./{name}" for name in (*OURS, *service.redeploy.shared))
     # No program of the app user's becomes one that runs as root.
-    options = ("--mode=ug-s", "--anchored", "--no-wildcards", *left_out)
+    options = ("--sparse", "--mode=ug-s", "--anchored", "--no-wildcards", *left_out)
     return shlex.join(("tar", "-c", "-f", "-", "-C", service.directory, *options, "."))
 
 

@@ -146,6 +146,17 @@ read -r subject < {mark}
 [ "$subject" = {subject} ] || {{ echo "{service.directory} is kept for $subject" >&2; exit 1; }}"""
 
 
+AS_THERE_IS_ROOM = "| head -c $room "
+"""Part of a pipe into a copy: what a user has made must not fill a disk that others are on, with root's help."""
+
+
+def room_in(directory: str) -> str:
+    """Fragment that finds out how many bytes a copy may take there: nine tenths of what is free."""
+    return (
+        f"room=$(df -Pk {directory} | {{ read -r _; read -r _ _ _ free _; echo $((free * 921)); }})"
+    )
+
+
 def copied(source: str, target: str) -> tuple[str | Argv, ...]:
     """Fragments that copy what a user has made into a directory of root's, without programs that run as others.
 
@@ -156,11 +167,12 @@ def copied(source: str, target: str) -> tuple[str | Argv, ...]:
     return (
         ("rm", "-rf", target, broken),
         ("mkdir", "-m", "0700", target),
+        room_in(target),
         # The exit code of a pipe's first command is lost.
-        f"{{ tar -c -f - -C {source} . || : > {broken}; }} "
-        f"| tar -x -f - -C {target} --no-same-owner --no-same-permissions --no-overwrite-dir",
-        f"[ ! -e {broken} ] || {{ rm -f {broken}; "
-        f'echo "{source} could not be copied as it is" >&2; exit 1; }}',
+        f"{{ tar -c -f - --sparse -C {source} . || : > {broken}; }} {AS_THERE_IS_ROOM}"
+        f"| tar -x -f - -C {target} --no-same-owner --no-same-permissions --no-overwrite-dir || : > {broken}",
+        f"[ ! -e {broken} ] || {{ rm -rf {broken} {target}; "
+        f'echo "{source} could not be copied as it is; a copy may take nine tenths of what is free" >&2; exit 1; }}',
         ("chmod", "-R", "u+rwX,go+rX,go-w", target),
     )
 

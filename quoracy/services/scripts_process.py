@@ -6,6 +6,9 @@ from quoracy.services.layout import dotenv_path
 from quoracy.services.scripts_user import as_user
 from quoracy.services.spec import Service
 
+DOTENV_BYTES = 1024**2
+"""A copy of it is made as root: it must not fill the disk."""
+
 
 def dotenv_copied(service: Service, *, must_read: bool) -> str:
     """Fragment that makes root's copy of `shared/.env`, read as the service's user.
@@ -18,12 +21,21 @@ def dotenv_copied(service: Service, *, must_read: bool) -> str:
     """
     source, copy = f"{service.directory}/shared/.env", dotenv_path(service)
     new = f"{copy}.quoracy-new"
-    told = f"{source} cannot be read by {service.user}: give it to that user"
-    unread = f'rm -f {new}; echo "{told}" >&2; exit 1' if must_read else f"rm -f {new}"
+    read = as_user(service.user, "head", "-c", str(DOTENV_BYTES + 1), source)
+    told = f"""
+        [ $why = large ] || echo "{source} cannot be read by {service.user}: give it to that user" >&2
+        [ $why != large ] || echo "{source} is larger than 1 MiB" >&2
+        exit 1"""
+    failed = f"rm -f {new}{told if must_read else ''}"
     return f"""if [ -f {source} ]; then
-    if (umask 077; {as_user(service.user, "cat", source)} > {new}); then
-        sync {new}; mv -f -T {new} {copy}
-    else {unread}; fi
+    why=unreadable
+    if (umask 077; {read} > {new}); then
+        [ $(stat -c %s {new}) -gt {DOTENV_BYTES} ] && why=large || why=''
+    fi
+    if [ -z "$why" ]; then sync {new}; mv -f -T {new} {copy}
+    else
+        {failed}
+    fi
 elif [ -e {copy} ]; then rm -f {copy}; fi"""
 
 

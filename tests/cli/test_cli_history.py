@@ -315,3 +315,8 @@ def test_the_keys_of_a_record_are_those_of_the_page(call: Call, db: Database) ->
     assert record["format"] == FORMAT
     (same,) = call("history", "--operation", operation, "--json").json
     assert same == record
+
+
+def test_an_operation_without_an_id_is_a_usage_error(call: Call) -> None:
+    """As from an unset variable in a script: all operations are not what was asked for."""
+    assert call("history", "--operation", "").exit_code == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import places
 from lab.hosts import LabHost
 from lab.lab import Lab
 
@@ -211,3 +212,27 @@ def test_the_hosts_have_no_agent_and_no_curl(lab: Lab, first: LabHost) -> None:
 def test_the_root_of_a_host_is_on_a_disk_of_its_own(lab: Lab) -> None:
     devices = {os.stat(Path(host.directory) / "disk").st_dev for host in lab.hosts}  # noqa: PTH116
     assert len(devices) == len(lab.hosts)
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/debugfs").exists(), reason="reads a disk with debugfs")
+def test_other_users_of_the_machine_can_read_and_run_nothing_of_a_host(lab: Lab) -> None:
+    """A disk holds keys, and what is setuid there would run as root here."""
+    host = lab.hosts[0]
+    lab.shell(host.name, "cp /usr/bin/id /opt/setuid-id && chmod 4755 /opt/setuid-id")
+    own = places.labs() / lab.name / "hosts" / host.name
+    assert (own / "root/opt/setuid-id").exists()
+    tried = (
+        ("cat", f"{own}/disk.img"),
+        ("debugfs", "-R", "ls", f"{own}/disk.img"),
+        (f"{own}/root/opt/setuid-id",),
+        (f"{own}/disk/upper/opt/setuid-id",),
+        ("find", str(places.cache())),
+    )
+    for command in tried:
+        done = subprocess.run(
+            ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", *command),
+            capture_output=True,
+            check=False,
+        )
+        assert b"ermission denied" in done.stderr, (command, done)
+    lab.shell(host.name, "rm /opt/setuid-id")

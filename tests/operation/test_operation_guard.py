@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from quoracy.hosts.bounded import Unreadable
+from quoracy.hosts.machine import host_questions, parse_host
+from quoracy.hosts.question import Answer
 from quoracy.operation.guard import (
     FENCED,
     HELD,
@@ -259,7 +262,7 @@ def test_a_note_that_is_none_is_told_and_left_as_it_is(machine: Machine, text: s
     assert (machine.state / "fence").read_text() == before
 
 
-@pytest.mark.parametrize("kind", ["directory", "link", "dangling link"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link", "dangling link"])
 def test_a_note_that_is_no_file_is_told_and_left_as_it_is(machine: Machine, kind: str) -> None:
     machine.state.mkdir()
     place, elsewhere = machine.state / "fence", machine.state.parent / "elsewhere"
@@ -267,14 +270,16 @@ def test_a_note_that_is_no_file_is_told_and_left_as_it_is(machine: Machine, kind
         elsewhere.write_text(f"{A} 5 0\n")
     if kind == "directory":
         place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
     else:
         place.symlink_to(elsewhere)
     assert machine.run(guarded(Guard("demo", A, 7), "echo acted\n")).returncode == UNREADABLE
     assert elsewhere.exists() == (kind == "link")
-    assert kind == "directory" or place.is_symlink()
+    assert kind in ("directory", "pipe") or place.is_symlink()
     age_on_disk(place)
     done = machine.run(renumbered(Guard("demo", B, 7)))
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, "noted there: no file\n"), done.stderr
     assert machine.fence == ["-", "7", "0"]
     assert kind != "link" or elsewhere.read_text() == f"{A} 5 0\n"
 
@@ -350,3 +355,19 @@ def test_each_host_is_shown_a_number_above_its_own_and_no_other_ones() -> None:
     guard = Guard("demo", A, 3, "", {"one": 2, "two": 3, "three": 900})
     assert [guard.on(host).fence for host in ("one", "two", "three", "four")] == [3, 4, 901, 3]
     assert guard.on("three").on("two").fence == 901, "it is one host's from then on"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "link"])
+def test_a_note_that_is_no_file_makes_the_host_silent(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "demo/fence"
+    place.parent.mkdir()
+    {"pipe": os.mkfifo, "directory": Path.mkdir, "link": lambda at: at.symlink_to("/etc/shadow")}[
+        kind
+    ](place)
+    question = host_questions("demo", ())["guard"].replace("/var/lib/quoracy", str(tmp_path))
+    asked = subprocess.run(
+        ("sh", "-c", question), capture_output=True, text=True, timeout=20, check=True
+    )
+    answers = {"guard": Answer(asked.stdout, 0), "disks": Answer("", 0), "ports": Answer("", 0)}
+    with pytest.raises(Unreadable, match="no holder, number and time"):
+        parse_host(answers)

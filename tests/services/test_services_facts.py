@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from quoracy.hosts.bounded import Unreadable
 from quoracy.hosts.limits import UNPACKED_BYTES
 from quoracy.hosts.question import Answer, ask_all, parse_answers
 from quoracy.services.facts import (
@@ -428,3 +429,12 @@ def test_the_state_and_the_mark(site: Site) -> None:
             assert not mark.exists()
         said = site.shell(healthy_question(wanted, "/opt/web/releases/r1", state))
         assert (parse_state(said), mark.exists()) == (state, True)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"created_s": ' + "9" * 5000 + "}", ""])
+def test_a_record_that_cannot_be_read_is_told(site: Site, text: str) -> None:
+    """Also one without an end of its line: a release that is left out would look like none."""
+    site.release("r1")
+    (site.dir / "releases/r1/.quoracy/release.json").write_text(text)
+    with pytest.raises(Unreadable, match="release r1"):
+        site.look()

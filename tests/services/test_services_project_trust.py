@@ -90,3 +90,29 @@ def test_a_link_that_another_user_has_put_there_is_refused(
     os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
     with pytest.raises(Refused, match="it belongs to nobody"):
         require_own(load_service(link, "web"))
+
+
+@pytest.mark.parametrize("place", ["index.js", "lib", "lib/deep/more.js"])
+def test_what_others_may_write_to_within_the_code_is_refused(
+    loaded: LoadedService, place: str
+) -> None:
+    (loaded.source / "lib/deep").mkdir(parents=True)
+    for name in ("index.js", "lib/deep/more.js"):
+        (loaded.source / name).write_text("")
+    require_own(loaded)
+    path = loaded.source / place
+    path.chmod(path.stat().st_mode | 0o002)
+    with pytest.raises(Refused, match="others may write to it") as caught:
+        require_own(loaded)
+    assert caught.value.where == str(path.resolve())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_what_is_never_shipped_may_be_anybodys(loaded: LoadedService) -> None:
+    (loaded.source / ".deployignore").write_text("logs/\n")
+    (loaded.source / "logs").mkdir()
+    os.chown(loaded.source / "logs", NOBODY, NOBODY)
+    require_own(loaded)
+    (loaded.source / ".deployignore").unlink()
+    with pytest.raises(Refused, match="it belongs to nobody"):
+        require_own(loaded)

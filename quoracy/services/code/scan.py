@@ -43,7 +43,7 @@ def scan(source: Path, *, ignoring: bool = True) -> Scanned:
     """
     root = _root(source)
     ignore = Ignore.of(source) if ignoring else None
-    entries = [_entry(root, found) for found in _walk(root, ignore)]
+    entries = [_entry(root, found) for found in walk(root, ignore)]
     if ignoring and all(entry.kind == "dir" for entry in entries):
         raise UsageError(
             "there is nothing to ship: the directory is empty, or all in it is ignored",
@@ -70,12 +70,14 @@ def _root(source: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """What a walk has met: its path from the root, and its mode."""
+
     path: bytes
     mode: int
 
 
-def _walk(root: bytes, ignore: Ignore | None) -> Iterator[_Found]:
+def walk(root: bytes, ignore: Ignore | None) -> Iterator[Found]:
     """Yield files, links and what else there is, and directories that are shipped empty."""
     waiting = [b""]
     while waiting:
@@ -91,9 +93,9 @@ def _walk(root: bytes, ignore: Ignore | None) -> Iterator[_Found]:
                 if is_directory:
                     waiting.append(path)
                 else:
-                    yield _Found(path, mode)
+                    yield Found(path, mode)
         if bare and directory:
-            yield _Found(directory, stat.S_IFDIR)
+            yield Found(directory, stat.S_IFDIR)
 
 
 def _listed(root: bytes, directory: bytes) -> list[tuple[bytes, int]]:
@@ -111,7 +113,7 @@ def _listed(root: bytes, directory: bytes) -> list[tuple[bytes, int]]:
         raise unreadable(directory or root, error) from error
 
 
-def _entry(root: bytes, found: _Found) -> Entry:
+def _entry(root: bytes, found: Found) -> Entry:
     path = found.path.decode("utf-8", "surrogateescape")
     if stat.S_ISREG(found.mode):
         return _file(root, found.path, path)

@@ -182,3 +182,27 @@ def test_the_flat_copy_stays_while_the_adoption_is_under_way(machine: Machine, t
     assert machine.run(prune_releases(service, 1)) == ""
     machine.run(clear_flat(service, "flat"))
     assert machine.run(prune_releases(service, 1)) == "releases/flat\n"
+
+
+def test_a_file_with_a_hole_takes_no_more_room_in_the_copy(machine: Machine, tree: Path) -> None:
+    flat(machine)
+    stage(machine, web(), tree, "r1")
+    os.truncate(machine.dir / "data/db", 50 * 1024**3)
+    machine.run(keep_flat(web(), "flat", FLAT))
+    copy = (machine.dir / "releases/flat/data/db").stat()
+    assert (copy.st_size, copy.st_blocks * 512 < 1024**2) == (50 * 1024**3, True)
+
+
+def test_a_copy_takes_no_more_than_nine_tenths_of_what_is_free(
+    machine: Machine, tree: Path
+) -> None:
+    before = flat(machine)
+    stage(machine, web(), tree, "r1")
+    (machine.dir / "big").write_bytes(os.urandom(4 * 1024**2))
+    machine.program("df", "#!/bin/sh\necho header\necho x x x 4000 x\n")
+    said = machine.fails(keep_flat(web(), "flat", FLAT))
+    assert "could not be copied as it is; a copy may take nine tenths of what is free" in said
+    assert [each.name for each in (machine.dir / "releases").iterdir()] == ["r1"]
+    (machine.dir / "big").unlink()
+    assert listing(machine.dir) == before
+    machine.run(keep_flat(web(), "flat", FLAT))

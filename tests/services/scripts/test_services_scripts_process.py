@@ -89,3 +89,10 @@ def test_what_a_stop_has_left_is_ended(machine: Machine, group: str) -> None:
     assert machine.orders == (["kill web.service", "kill -s KILL web.service"] if group else [])
     machine.run(rest_ended(service).replace("/sys/fs/cgroup", str(machine.root / "cgroup")))
     assert machine.orders == []
+
+
+def test_a_file_that_is_too_large_is_not_copied(machine: Machine, tree: Path) -> None:
+    stage(machine, web(), tree, "r1")
+    os.truncate(put(machine, ""), 300 * 1024**3)
+    assert "shared/.env is larger than 1 MiB" in machine.fails(switch_release(web(), "r1"))
+    assert [each.name for each in (machine.dir / ".quoracy").glob("dotenv*")] == []
