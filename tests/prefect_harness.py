@@ -7,10 +7,13 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+
+if TYPE_CHECKING:
+    from prefect.client.schemas import FlowRun, State
 
 _LOGIN = f"tests:{secrets.token_urlsafe(16)}"
 # Prefect reads its settings when it is imported, which test modules do at their top.
@@ -51,6 +54,21 @@ def ask(path: Any, **body: Any) -> list[dict[str, Any]]:
     with get_client(sync_client=True) as client:
         answer: list[dict[str, Any]] = client.request("POST", path, json=body).json()
     return answer
+
+
+def id_of(state: State[Any]) -> UUID:
+    """ID of the run that ended so."""
+    found = state.state_details.flow_run_id
+    assert found is not None
+    return found
+
+
+def run_of(state: State[Any]) -> FlowRun:
+    """The run that ended so, as the server knows it."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(id_of(state))
 
 
 def logs_of(flow_run_id: UUID, *, until: str) -> list[str]:

@@ -149,11 +149,11 @@ class ServiceWorld:
 
     def take(self, step: Step, wanted: RedeployRequest) -> None:  # noqa: C901  one case per step
         """Let a step take effect."""
-        host = self.hosts.get(step.host)
         self.clock += 1
+        if isinstance(step, steps.BuildHere | steps.RunHook):
+            return
+        host = self.hosts[step.host]
         match step:
-            case steps.BuildHere() | steps.RunHook():
-                return
             case steps.PrepareService():
                 host.prepared = True
             case steps.InstallDependencies(_, key):

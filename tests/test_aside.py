@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import partial
 
@@ -34,7 +34,10 @@ def failing() -> int:
 
 
 def test_values_and_errors_come_in_the_order_of_the_calls() -> None:
-    slow: Callable[[], int] = lambda: time.sleep(0.1) or 1  # noqa: E731
+    def slow() -> int:
+        time.sleep(0.1)
+        return 1
+
     first, second, third = side_by_side((slow, failing, lambda: 3), 3)
     assert (first.result(), third.result()) == (1, 3)
     assert isinstance(second.error, ValueError)
@@ -137,8 +140,16 @@ def test_interrupted_again_it_says_that_work_may_still_go_on() -> None:
 
 
 def test_outside_nothing_is_ever_cut_off() -> None:
+    def pressed() -> None:
+        press()
+        pause(60)
+
+    def uncut() -> str:
+        require_uncut()
+        return "not either"
+
     with pytest.raises(KeyboardInterrupt):
-        aside(lambda: [press(), pause(60)])
+        aside(pressed)
     require_uncut()
     pause(0)
-    assert aside(lambda: require_uncut() or "not either") == "not either"
+    assert aside(uncut) == "not either"

@@ -187,7 +187,7 @@ def said_by(name: str, function: Callable[..., Any]) -> Iterator[tuple[str, str,
         if one != "service" and parameter.kind is not parameter.VAR_POSITIONAL
     }
     for kind in SERVICES if "service" in wanted else ("",):
-        own = {"service": SERVICES[kind]} if kind else {}
+        own: dict[str, Any] = {"service": SERVICES[kind]} if kind else {}
         if kind == "static" and "dependencies" in given:
             own["dependencies"] = ""
         made = function(**{**given, **own})

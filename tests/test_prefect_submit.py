@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_a_run_here_ends_with_the_exit_code_of_its_error(
     assert (ended.state, ended.exit_code) == (state, exit_code)
     assert ended.message
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(ended.flow_run_id)
+        run = client.read_flow_run(UUID(ended.flow_run_id))
     assert [tag.partition(":")[0] for tag in sorted(run.tags)] == ["cluster", "quoracy"]
 
 

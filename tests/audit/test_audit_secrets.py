@@ -83,8 +83,7 @@ def deploy(site: AuditSite, cluster: str = OWN) -> int:
 
 def act(site: AuditSite) -> list[bytes]:
     """All kinds of operations; returns the hosts' journals from before a member blabs."""
-    own, given = {"ports": PORTS[OWN]}, {"ports": PORTS[GIVEN]}
-    site.record(OWN, **own, backup=site.bucket(f"file:{site.secret_file}"))
+    site.record(OWN, ports=PORTS[OWN], backup=site.bucket(f"file:{site.secret_file}"))
     assert deploy(site) == 0
     site.add_keys_of_hosts()
     tls = {
@@ -92,17 +91,17 @@ def act(site: AuditSite) -> list[bytes]:
         "certificate": f"{site.place}/given-{{role}}.pem",
         "key": f"{site.place}/given-{{role}}.key",
     }
-    site.record(GIVEN, hosts=1, **given, tls={"files": tls})
+    site.record(GIVEN, hosts=1, ports=PORTS[GIVEN], tls={"files": tls})
     assert deploy(site, GIVEN) == 0
 
     site.keep(site.secret_file.name, site.wrong_key)
     change = {"snapshot_count": 20000}
-    site.record(OWN, **own, etcd=change, backup=site.bucket(f"file:{site.secret_file}"))
+    site.record(OWN, ports=PORTS[OWN], etcd=change, backup=site.bucket(f"file:{site.secret_file}"))
     assert deploy(site) == 1
     site.keep(site.secret_file.name, site.s3.secret_key)
     assert deploy(site) == 0
     change["snapshot_count"] = 30000
-    site.record(OWN, **own, etcd=change, backup=site.bucket(f"block:{BLOCK}"))
+    site.record(OWN, ports=PORTS[OWN], etcd=change, backup=site.bucket(f"block:{BLOCK}"))
     assert deploy(site) == 0
 
     journals = [
@@ -113,7 +112,7 @@ def act(site: AuditSite) -> list[bytes]:
         (site.root_of(host.name) / "root" / "secret").write_text(site.s3.secret_key)
         site.lab.shell(host.name, BLABBING.format(name=OWN))
     change["snapshot_count"] = 40000
-    site.record(OWN, **own, etcd=change, backup=site.bucket(f"block:{BLOCK}"))
+    site.record(OWN, ports=PORTS[OWN], etcd=change, backup=site.bucket(f"block:{BLOCK}"))
     assert deploy(site) == 1
     for host in site.lab.hosts[:3]:
         site.lab.shell(

@@ -100,6 +100,8 @@ def mutated(facts: EtcdHostFacts, what: str, value: Any) -> dict[str, Any]:
             return {"host": replace(facts.host, **value)}
         case "unit":
             return {"unit": replace(facts.unit, **value)}
+        case _ if what.endswith("_gone"):
+            return {what.removesuffix("_gone"): None}
         case _:
             return {what: value}
 
@@ -188,10 +190,7 @@ MUTATIONS = st.one_of(
 
 def changed(facts: EtcdHostFacts, changes: list[tuple[str, Any]]) -> EtcdHostFacts:
     for what, value in changes:
-        if what.endswith("_gone"):
-            facts = replace(facts, **{what.removesuffix("_gone"): None})
-        else:
-            facts = replace(facts, **mutated(facts, what, value))
+        facts = replace(facts, **mutated(facts, what, value))
     return facts
 
 

@@ -292,7 +292,9 @@ HOSTILE = [
     "名前", "\u202egnp", "\u2028", "a\u0000b", "%n", "${HOME}", "{{ 7*7 }}", "-rf", "", " ", "~", "*",
     "x" * 5000, "\uff11.1.1.1", "#", "a: b", "&a", "!!python/name:os.system",
 ]  # fmt: skip
-WRONG = [None, True, 7, -1, 1.5, 10**30, float("inf"), "text", [], ["x"], {}, {"a": {"b": []}}]
+WRONG: list[Any] = [
+    None, True, 7, -1, 1.5, 10**30, float("inf"), "text", [], ["x"], {}, {"a": {"b": []}},
+]  # fmt: skip
 
 
 def filled(path: tuple[Any, ...], value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -90,8 +91,8 @@ def wait_until_asked(service: Service, times: int) -> None:
     asked = threading.Semaphore(0)
     before = service.finish_request
 
-    def finish(*args: object) -> None:
-        before(*args)  # type: ignore[arg-type]
+    def finish(request: Any, client_address: Any) -> None:
+        before(request, client_address)
         asked.release()
 
     service.finish_request = finish  # type: ignore[method-assign]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from quoracy.cli.app import VERBS, commands
 from quoracy.cli.run_operation import _ask
+from quoracy.cli.screen import Console
 from quoracy.db.holder import this_process
 from quoracy.db.lease import take_lease
 from quoracy.db.models import Cluster
@@ -95,12 +95,20 @@ def test_status_tells_of_an_operation_that_was_cut_off(
         holder = replace(holder, process_started=holder.process_started - 1)
     db = open_database(home.database_url)
     now = db.now()
-    taken = {"cluster": demo, "holder": holder, "reason": "upgrade demo"}
-    fence = take_lease(db, operation_id=operation, now=now, **taken)
-    begun = {"cluster": demo, "kind": "etcd-deploy", "title": "upgrade demo", "holder": holder.id}
-    asked = {"requested_by": "ada", "origin": "terminal", "plan": "{}", "plan_digest": "0"}
-    start_operation(db, NewOperation(**begun, **asked, id=operation, fence=fence), now=now)
-    dry_run = NewOperation(**begun, **asked)
+    fence = take_lease(
+        db, cluster=demo, operation_id=operation, holder=holder, reason="upgrade demo", now=now
+    )
+    dry_run = NewOperation(
+        cluster=demo,
+        kind="etcd-deploy",
+        title="upgrade demo",
+        holder=holder.id,
+        requested_by="ada",
+        origin="terminal",
+        plan="{}",
+        plan_digest="0",
+    )
+    start_operation(db, replace(dry_run, id=operation, fence=fence), now=now)
     start_operation(db, dry_run, now=now)
     db.close()
     last = call("status", demo).out.splitlines()[-1]

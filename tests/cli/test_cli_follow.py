@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from rich.console import Console
 
 from quoracy.cli.follow import Followed, Told, following, live_view
+from quoracy.cli.screen import Console
 from quoracy.db.operations import latest_operation, step_ended, step_started, steps_of
 from quoracy.db.session import Database, open_database
 from quoracy.home import Home

@@ -198,9 +198,15 @@ def test_a_plan_that_was_not_applied_is_told_with_its_steps(call: Call, db: Data
     stops = (failed("QuorumLost", "too few"), unknown("Silent", "no answer", where="demo-1"))
     step = {"group": "demo-1", "host": "demo-1", "name": "stop-member", "title": "stop it"}
     plan = Plan("etcd-deploy", "demo", "change", "t", verdicts=stops).as_dict() | {"steps": [step]}
-    told = {"kind": "etcd-deploy", "title": "t", "holder": "h", "requested_by": "ada"}
     operation = NewOperation(
-        cluster="demo", origin="terminal", plan=json.dumps(plan), plan_digest="0", **told
+        cluster="demo",
+        kind="etcd-deploy",
+        title="t",
+        holder="h",
+        requested_by="ada",
+        origin="terminal",
+        plan=json.dumps(plan),
+        plan_digest="0",
     )
     start_operation(db, operation, now=START)
     end_operation(db, operation.id, "refused", now=at(1))
@@ -221,8 +227,7 @@ def test_an_operation_whose_process_ended_is_not_shown_as_running(
     if not lives:
         holder = Holder("dead", holder.machine, holder.boot_id, holder.pid, 1)
     operation = begin(db, now=now, fence=1)
-    taken = {"cluster": "demo", "holder": holder, "reason": "r"}
-    take_lease(db, operation_id=operation, now=now, **taken)
+    take_lease(db, cluster="demo", operation_id=operation, holder=holder, reason="r", now=now)
     step_started(db, operation, 1, now=now)
     lines = lines_of(call, operation)
     word = "running" if lives else "interrupted"
@@ -241,8 +246,7 @@ def test_a_lease_that_was_given_back_does_not_hide_that_the_end_is_missing(
 ) -> None:
     now, here = db.now(), this_process()
     operation = begin(db, now=now - timedelta(seconds=1), fence=1)
-    taken = {"cluster": "demo", "holder": here, "reason": "r"}
-    fence = take_lease(db, operation_id=operation, now=now, **taken)
+    fence = take_lease(db, cluster="demo", operation_id=operation, holder=here, reason="r", now=now)
     release_lease(db, "demo", here, fence)
     assert lines_of(call, operation)[1].startswith("  outcome   interrupted: ")
 

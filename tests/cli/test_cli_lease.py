@@ -66,8 +66,9 @@ def held(db: Database, holder: Holder, ago: timedelta = timedelta()) -> str:
         plan_digest="0",
         flow_run_id="run-1",
     )
-    taken = {"cluster": "demo", "holder": holder, "reason": "upgrade demo"}
-    take_lease(db, operation_id=operation.id, now=at, **taken)
+    take_lease(
+        db, cluster="demo", operation_id=operation.id, holder=holder, reason="upgrade demo", now=at
+    )
     return start_operation(db, operation, now=at)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from rich.console import Console
-
+from quoracy.cli.screen import Console
 from quoracy.cli.service_tables import release_rows, show_releases, show_status, status_row
 from quoracy.hosts.machine import HostSilent
+from quoracy.services.facts import ServiceHostFacts
 from tests import service_factories as make
 
 
@@ -23,7 +23,7 @@ def test_what_is_said_of_each_state_of_a_host() -> None:
     one, other = make.release("abc", "s1", created_s=60), make.release("def", "s2", healthy=False)
     both = {"abc": one, "def": other}
     wanted = make.service()
-    hosts = {
+    hosts: dict[str, ServiceHostFacts | HostSilent] = {
         "serving": make.ServiceHost("releases", "abc", "def", both, running="abc").facts(),
         "older": make.ServiceHost("releases", "abc", None, both, running="def").facts(),
         "stopped": make.ServiceHost("releases", "abc", None, both).facts(),

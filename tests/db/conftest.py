@@ -91,15 +91,15 @@ def _start(programs: Path, directory: Path, server: Server) -> subprocess.Popen[
     if user:
         shutil.chown(directory, "postgres", "postgres")
         shutil.chown(password_file, "postgres", "postgres")
-    data = directory / "data"
-    init = [programs / "initdb", "-D", data, "-U", "quoracy", f"--pwfile={password_file}"]
+    data = str(directory / "data")
+    init = [f"{programs}/initdb", "-D", data, "-U", "quoracy", f"--pwfile={password_file}"]
     subprocess.run(
         [*prefix, *init, "--auth=scram-sha-256", "--no-sync", "--no-locale", "-E", "UTF8"],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd="/",
     )
-    serve = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(server.port)]
+    serve = [f"{programs}/postgres", "-D", data, "-h", "127.0.0.1", "-p", str(server.port)]
     # A time zone that is not UTC shows what depends on the session's zone.
     settings = ["-c", "fsync=off", "-c", "timezone=Asia/Kolkata"]
     with (directory / "log").open("wb") as log:

@@ -102,8 +102,8 @@ def test_what_has_not_ended_and_holds_no_live_lease_was_interrupted(
     now = db.now()
     begun(db, now - age, "one", fence=fence)
     if lease is not None:
-        taken = {"cluster": "demo", "holder": ELSEWHERE, "reason": "r"}
-        take_lease(db, operation_id="one", now=now - lease, **taken)
+        at = now - lease
+        take_lease(db, cluster="demo", operation_id="one", holder=ELSEWHERE, reason="r", now=at)
     assert record_of(db, "one").interrupted == interrupted
     assert end_operation(db, "one", "done", now=now)
     assert not record_of(db, "one").interrupted

@@ -172,7 +172,7 @@ def test_a_forgotten_cluster_is_gone_with_its_hosts(db: Database, now: datetime)
 def test_a_cluster_that_is_worked_on_is_not_forgotten(db: Database, now: datetime) -> None:
     apply(db, now)
     here = this_process()
-    lease = {"cluster": "demo", "holder": here, "reason": "upgrade", "now": now}
+    lease: dict[str, Any] = {"cluster": "demo", "holder": here, "reason": "upgrade", "now": now}
     fence = take_lease(db, operation_id="op-1", **lease)
     with pytest.raises(LeaseHeld, match="upgrade"):
         forget_cluster(db, "demo", now=now)

@@ -37,6 +37,12 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def next_beat(db: Database) -> None:
+    """Wait for the next beat."""
+    before = last_beat(db)
+    eventually(lambda: last_beat(db) > before)
+
+
 def rename(db: Database, table: str, to: str) -> None:
     with db.session() as session:
         session.connection().execute(text(f"ALTER TABLE {table} RENAME TO {to}"))
@@ -96,8 +102,7 @@ def test_a_beat_that_fails_is_remembered_and_the_next_one_is_tried(db: Database)
         rename(db, "leases", "away")
         eventually(lambda: len(heartbeat.failures) >= 2)
         rename(db, "away", "leases")
-        before = last_beat(db)
-        eventually(lambda: last_beat(db) > before)
+        next_beat(db)
         assert "leases" in heartbeat.failures[0]
         assert not heartbeat.lost
 
@@ -140,8 +145,7 @@ def test_a_second_duty_that_hangs_delays_no_beat(db: Database) -> None:
     with Heartbeat(db, "demo", this_process(), fence, every=OFTEN, also=slow):
         eventually(lambda: len(calls) == 1)
         for _ in range(3):
-            before = last_beat(db)
-            eventually(lambda before=before: last_beat(db) > before)
+            next_beat(db)
         assert calls == ["claim demo"]
         free.set()
         eventually(lambda: len(calls) > 1)
@@ -155,8 +159,7 @@ def test_a_second_duty_that_fails_is_remembered_and_tried_again(db: Database) ->
 
     with Heartbeat(db, "demo", this_process(), fence, every=OFTEN, also=fail) as heartbeat:
         eventually(lambda: len(heartbeat.failures) >= 3)
-        before = last_beat(db)
-        eventually(lambda: last_beat(db) > before)
+        next_beat(db)
     assert heartbeat.failures[:3] == ["etcd-1: it is away", "KeyError: 'x'", "etcd-1: it is away"]
     assert [text.split(" (")[0] for text in heartbeat.trouble] == heartbeat.failures[:2]
 

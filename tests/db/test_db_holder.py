@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_later_process_of_the_same_id_is_another_one() -> None:
 
 @pytest.mark.parametrize("differs", [{"boot_id": "another"}, {"machine": "another"}])
 def test_of_another_boot_or_machine_nothing_is_certain(
-    child: subprocess.Popen[bytes], differs: dict[str, str]
+    child: subprocess.Popen[bytes], differs: dict[str, Any]
 ) -> None:
     holder = replace(holder_of(child.pid), **differs)
     child.kill()

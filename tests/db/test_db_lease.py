@@ -141,7 +141,7 @@ def test_a_process_id_that_was_given_again_is_dead(db: Database, now: datetime) 
 
 @pytest.mark.parametrize("differs", [{"boot_id": "another"}, {"machine": "another"}])
 def test_elsewhere_a_missing_process_means_nothing(
-    db: Database, now: datetime, differs: dict[str, str]
+    db: Database, now: datetime, differs: dict[str, Any]
 ) -> None:
     take(db, now, replace(dead_here(), **differs), "op-1")
     with pytest.raises(LeaseHeld):
@@ -237,11 +237,18 @@ def broken(db: Database, now: datetime, looked_at: Lease | None = None) -> bool:
 
 def begun(db: Database, now: datetime, operation: str = "op-1") -> None:
     """The journal of an operation that runs."""
-    told = {"kind": "etcd-deploy", "title": "t", "holder": "h", "requested_by": "ann"}
     start_operation(
         db,
         NewOperation(
-            id=operation, cluster="demo", origin="terminal", plan="{}", plan_digest="0", **told
+            id=operation,
+            cluster="demo",
+            kind="etcd-deploy",
+            title="t",
+            holder="h",
+            requested_by="ann",
+            origin="terminal",
+            plan="{}",
+            plan_digest="0",
         ),
         now=now,
     )

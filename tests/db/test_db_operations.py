@@ -9,6 +9,7 @@ import pytest
 from quoracy.db.operations import (
     NewOperation,
     PlannedStep,
+    StepEnd,
     end_operation,
     get_operation,
     history,
@@ -104,7 +105,8 @@ def test_steps_are_planned_started_and_done(db: Database, at: Callable[[float], 
 def test_a_failed_step_is_undone(db: Database, at: Callable[[float], datetime]) -> None:
     operation_id = start_operation(db, operation(), now=at(0))
     plan_steps(db, operation_id, STEPS)
-    for seq, state in ((1, "done"), (2, "failed")):
+    ends: tuple[StepEnd, ...] = ("done", "failed")
+    for seq, state in enumerate(ends, 1):
         step_started(db, operation_id, seq, now=at(seq))
         step_ended(db, operation_id, seq, state=state, now=at(seq))
     step_ended(db, operation_id, 2, state="undo_failed", now=at(3), detail="no space left")

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events import EventTrigger, ResourceSpecification
 
 from deployments.automations import NAME
 from deployments.bootstrap import bootstrap
@@ -61,9 +63,12 @@ def test_only_housekeeping_is_scheduled_and_never_twice_at_once() -> None:
     scheduled = [one for one in served_deployments() if one.schedules]
     (reconcile,) = scheduled
     assert reconcile.name == "reconcile"
+    assert reconcile.schedules is not None
     (schedule,) = reconcile.schedules
+    assert isinstance(schedule.schedule, IntervalSchedule)
     assert schedule.schedule.interval == timedelta(minutes=5)
     assert reconcile.concurrency_limit == 1
+    assert reconcile.concurrency_options is not None
     assert reconcile.concurrency_options.collision_strategy == "CANCEL_NEW"
 
 
@@ -90,6 +95,9 @@ def test_bootstrap_registers_blocks_and_automation_any_number_of_times() -> None
     with get_client(sync_client=True) as client:
         assert client.read_block_type_by_slug("quoracy-secret").name == "Quoracy secret"
         (automation,) = client.read_automations_by_name(NAME)
-    assert (automation.enabled, automation.trigger.within.total_seconds()) == (True, 90)
-    related = automation.trigger.match_related.model_dump()
+    trigger = automation.trigger
+    assert isinstance(trigger, EventTrigger)
+    assert (automation.enabled, trigger.within.total_seconds()) == (True, 90)
+    assert isinstance(trigger.match_related, ResourceSpecification)
+    related = trigger.match_related.model_dump()
     assert related["prefect.resource.name"] == flow_names()

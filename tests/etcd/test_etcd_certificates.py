@@ -12,11 +12,11 @@ from quoracy.etcd.certificates import host_files, wanted_certificates
 from quoracy.etcd.checks_certificates import check_given
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home
-from quoracy.pki.authority import Authority
+from quoracy.pki.authority import Authority, Role
 from quoracy.pki.inspect import read_certificate, signed_by
 from tests.etcd_factories import NOW, authority, spec
 
-ROLES = ("peer", "server", "client")
+ROLES: tuple[Role, ...] = ("peer", "server", "client")
 
 
 @pytest.fixture

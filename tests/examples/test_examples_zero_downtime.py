@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from quoracy.services.code.build import binary_name, build_on_controller
+from quoracy.services.code.build import build_on_controller
+from quoracy.services.code.outputs import binary_name
 from quoracy.services.code.scan import scan
 from tests import shop
 from tests.code_services import needs, tree

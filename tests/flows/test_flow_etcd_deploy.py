@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas import FlowRun, State
+from prefect.client.schemas import State
 
 from flows.etcd_deploy import etcd_deploy
 from lab.lab import Lab
@@ -16,7 +15,7 @@ from quoracy.db.operations import history
 from quoracy.db.session import open_database
 from quoracy.home import Home
 from tests.controller import home_in, port_nobody_listens_on, record, spec_text
-from tests.prefect_harness import artifacts, logs_of, task_runs_of
+from tests.prefect_harness import artifacts, id_of, logs_of, run_of, task_runs_of
 
 SCHEMA = etcd_deploy.parameters
 
@@ -63,13 +62,8 @@ def test_nothing_of_the_flow_is_kept_or_retried() -> None:
     assert etcd_deploy.retries == 0
 
 
-def run_of(state: State[Any]) -> FlowRun:
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(state.state_details.flow_run_id)
-
-
 def artifacts_of(state: State[Any]) -> dict[str, str]:
-    return artifacts(flow_run_id=[str(state.state_details.flow_run_id)])
+    return artifacts(flow_run_id=[str(id_of(state))])
 
 
 def task_names(state: State[Any], count: int = 1) -> list[str]:

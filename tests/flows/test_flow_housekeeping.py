@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from prefect import Flow
-from prefect.client.orchestration import get_client
 
 from flows.operation_rollback import operation_rollback
 from flows.reconcile import reconcile
@@ -19,7 +18,7 @@ from quoracy.db.lease import get_lease, take_lease
 from quoracy.db.session import open_database
 from quoracy.home import Home
 from tests.controller import home_in, port_nobody_listens_on, record, spec_text
-from tests.prefect_harness import logs_of
+from tests.prefect_harness import id_of, logs_of, run_of
 
 
 @pytest.fixture
@@ -51,8 +50,7 @@ def test_every_field_of_the_form_is_described_and_nothing_is_kept_or_retried(
 def test_nothing_is_put_back_where_nothing_is_half_done() -> None:
     state = operation_rollback("demo", dry_run=True, return_state=True)
     assert (state.name, state.message) == ("Nothing to do", "nothing of demo is half done")
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_run(state.state_details.flow_run_id)
+    run = run_of(state)
     assert (run.name, run.tags) == ("roll back demo (dry run)", ["cluster:demo", "quoracy"])
 
 
@@ -74,5 +72,5 @@ def test_a_lease_of_a_dead_process_is_freed_and_told(home: Home) -> None:
     finally:
         db.close()
     assert (state.name, state.message) == ("Done", "settled: 1 in the journal, 0 at the server")
-    lines = logs_of(state.state_details.flow_run_id, until="Finished in state")
+    lines = logs_of(id_of(state), until="Finished in state")
     assert "demo: change demo: no operation was under way any more" in lines

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas import FlowRun, State
 
 from flows.service_redeploy import service_redeploy
 from flows.service_rollback import service_rollback
 from lab.lab import Lab
 from quoracy.operation.terminal import started_by
 from tests.controller import home_in
-from tests.prefect_harness import artifacts, task_runs_of
+from tests.prefect_harness import artifacts, run_of, task_runs_of
 from tests.services.shop import Shop
 
 FLOWS = {"redeploy": service_redeploy, "rollback": service_rollback}
@@ -26,11 +24,6 @@ def test_every_field_of_the_form_is_described(flow: Any) -> None:
     assert schema.required == ["service", "project"]
     assert not [name for name, field in schema.properties.items() if not field.get("description")]
     assert (flow.persist_result, flow.retries) == (False, 0)
-
-
-def run_of(state: State[Any]) -> FlowRun:
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(state.state_details.flow_run_id)
 
 
 @pytest.mark.prefect

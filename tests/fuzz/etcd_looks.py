@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from quoracy.cli import status as etcd_status
 from quoracy.cli.show import show_json
 from quoracy.errors import QuoracyError
+from quoracy.etcd.checks_certificates import WantedCertificates
 from quoracy.etcd.facts_answers import parse_saved
 from quoracy.etcd.facts_cluster import EtcdFacts
 from quoracy.etcd.facts_log import MAX_CHARS, cause_of_end, last_lines
 from quoracy.etcd.gather import gather_etcd, poll_member, seen_from
-from quoracy.etcd.plan.deploy import DeployRequest, WantedCertificates, plan_etcd_deploy
+from quoracy.etcd.plan.deploy import DeployRequest, plan_etcd_deploy
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.hosts.fake import FakeHost
 from quoracy.hosts.host import Result

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from quoracy.cli.screen import Console
 from quoracy.cli.show import show_plan
 from quoracy.errors import AnswerUnreadable, QuoracyError
 from quoracy.hosts.fake import FakeHost

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-from rich.console import Console
 
 from quoracy.cli import service_tables
+from quoracy.cli.screen import Console
 from quoracy.cli.show import show_json
 from quoracy.errors import QuoracyError
 from quoracy.hosts.fake import FakeHost
@@ -39,7 +39,7 @@ class Services:
 
     def __init__(self, place: Path) -> None:
         self._stack = contextlib.ExitStack()
-        self.recorded = [
+        self.recorded: list[dict[str, Any]] = [
             {
                 "name": path.parent.parent.name,
                 **{one.stem: one.read_bytes() for one in path.parent.iterdir()},

@@ -16,7 +16,7 @@ class _SlowToReply(paramiko.Channel):
         super().__init__(1)
         self.exit_status, self.eof_received = 0, True
 
-    def exec_command(self, command: str | bytes) -> None:
+    def exec_command(self, command: object) -> None:
         time.sleep(REPLY_TAKES_S)
 
 

@@ -18,7 +18,7 @@ from tests.hosts.loopback_sshd import Sshd, free_port
 
 @contextmanager
 def served(
-    answer: bytes, *, then: Callable[[], None] = lambda: None
+    answer: bytes, *, then: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[int, list[bytes]]]:
     """A server that says the same to every request, and remembers them."""
     asked: list[bytes] = []
@@ -88,7 +88,7 @@ def test_a_port_where_nobody_listens_is_an_answer_without_status(host: SshHost) 
 
 def test_silence_is_told_apart_from_refusal(host: SshHost) -> None:
     release = threading.Event()
-    with served(b"", then=lambda: bool(release.wait(20))) as (port, _):  # type: ignore[arg-type,return-value]
+    with served(b"", then=lambda: release.wait(20)) as (port, _):
         assert host.http_get(port, "/", timeout=0.3) == HttpAnswer(0, b"", "no answer within 0.3 s")
         release.set()
 

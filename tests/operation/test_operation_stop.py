@@ -213,8 +213,18 @@ def prefect_like() -> Iterator[None]:
 @pytest.mark.usefixtures("prefect_like")
 def test_a_second_sigterm_does_not_cut_off_what_prefects_cancel_puts_back(db: Database) -> None:
     work = Fake(plan_of(member("a")))
-    keyboard, sent = Keyboard(work), lambda: os.kill(os.getpid(), signal.SIGTERM)
-    keyboard.send("switch", then=lambda: (sent(), time.sleep(0.1), sent(), pause(60)))
+    keyboard = Keyboard(work)
+
+    def sent() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def sent_twice() -> None:
+        sent()
+        time.sleep(0.1)
+        sent()
+        pause(60)
+
+    keyboard.send("switch", then=sent_twice)
     keyboard.send("switch-back", then=sent)
     with pytest.raises(RolledBack, match="cancelled; what had been changed was put back"):
         run(db, work)
@@ -225,7 +235,12 @@ def test_without_a_command_line_it_is_put_back_too(db: Database) -> None:
     """As in a run of the runner: nobody else would handle SIGHUP, and the process would just end."""
     work = Fake(plan_of(member("a")))
     keyboard = Keyboard(work)
-    keyboard.send("switch", then=lambda: (os.kill(os.getpid(), signal.SIGHUP), pause(60)))
+
+    def hung_up() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        pause(60)
+
+    keyboard.send("switch", then=hung_up)
     with pytest.raises(RolledBack, match="ended by SIGHUP"):
         run(db, work)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL

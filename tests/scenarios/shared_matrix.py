@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,14 @@ from tests.scenarios.plan_reading import advice, members, reasons, step_names, s
 
 TUNED = {"heartbeat_interval_ms": 125}
 CREATES = [{"action": Action.CREATE}, {"option": DeployOption.FORCE_CREATE}]
-CHANGES = {
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": MIDDLE}, "version"),
     "config": ({"etcd": TUNED}, "heartbeat-interval"),
     "unit": ({"systemd": {"nice": 3}}, "unit Nice"),
 }
 
 
-def require_refused(
-    site: ControllerSite, reason: str, *, advice: str = "", **wanted: object
-) -> None:
+def require_refused(site: ControllerSite, reason: str, *, advice: str = "", **wanted: Any) -> None:
     """It is refused for this reason, and the user is told what to do."""
     with pytest.raises(Refused) as told:
         site.deploy(**wanted)

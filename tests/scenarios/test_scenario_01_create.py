@@ -49,6 +49,7 @@ def test_plain_http_is_refused(site: Site, port: int) -> None:
 
 def ask(endpoint: str, context: ssl.SSLContext) -> int:
     url = urlsplit(endpoint)
+    assert url.hostname is not None
     connection = http.client.HTTPSConnection(url.hostname, url.port, context=context, timeout=5)
     try:
         connection.request("GET", "/version")

@@ -152,9 +152,11 @@ def test_root_follows_no_link_that_etcd_puts_in_its_directories(aged: Site) -> N
     aged.shell(host, f"install -d -m 0755 -o etcd -g etcd {run}; cp -a {data} {data}.kept")
     aged.shell(host, CANARIES)
     before = aged.shell(host, STATE)
+    pinned = aged.pinned_id()
+    assert pinned is not None
     scripts = [
         f"INVOCATION_ID=1 sh {cluster.config_dir}/current/pre-start",
-        commands.finish_bootstrap(cluster, aged.pinned_id()),
+        commands.finish_bootstrap(cluster, pinned),
         ask_all(etcd_questions(cluster)) + "| base64 -d",
         f"cd / && [ -e {data}/member ] && {_moved_and_back(cluster)}",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,8 @@ def test_a_healthy_cluster_of_another_tool_is_named_and_left_alone(
         assert "data in /var/lib/etcd/default" in message
         assert f"cluster {foreign.cluster_id}" in message
         assert f"{foreign.scheme}://127.0.0.1:{CLIENT}" in message
-    for words in ({}, {"action": "create"}, {"option": "force_create"}):
+    ways: tuple[dict[str, Any], ...] = ({}, {"action": "create"}, {"option": "force_create"})
+    for words in ways:
         with pytest.raises(Refused) as refusal:
             wanted.deploy(**words)
         assert LEFT in refusal.value.next_step

@@ -73,7 +73,7 @@ def next_setting(site: Site) -> None:
     site.apply(etcd={**QUICK, "snapshot_count": count})
 
 
-def before(name: str, host: str, act: Callable[[], None]) -> BeforeStep:
+def before(name: str, host: str, act: Callable[[], object]) -> BeforeStep:
     def hook(step: Step, _deploy: EtcdDeploy) -> None:
         if (step.name, step.host) == (name, host):
             act()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -73,7 +74,8 @@ def test_a_broken_release_is_taken_back(good: Shop, way: str) -> None:
 @pytest.mark.parametrize("moment", ["pre", "post"])
 def test_a_hook_that_fails_is_obeyed(good: Shop, moment: str) -> None:
     good.file("web", "scripts/fails.sh").write_text("#!/bin/sh\necho no good; exit 7\n")
-    good.set("web", **{f"{moment}_deploy_hook": "scripts/fails.sh"})
+    hook: dict[str, Any] = {f"{moment}_deploy_hook": "scripts/fails.sh"}
+    good.set("web", **hook)
     expected = StepFailed if moment == "pre" else RolledBack
     with pytest.raises((expected, QuoracyError)) as raised:
         good.redeploy("web")

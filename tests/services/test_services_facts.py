@@ -307,12 +307,12 @@ def test_what_the_service_may_have_written_is_told_before_an_adoption(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("abc")
         os.utime(path, (start + after, start + after))
-    wanted = {"redeploy": {"shared": ["uploads [1]"]}}
+    redeploy = {"shared": ["uploads [1]"]}
     found = dict.fromkeys(["data/app.DB", *(["state.json", "sub/a\nb"] if started else [])], digest)
-    assert site.look(**wanted).written == found
+    assert site.look(redeploy=redeploy).written == found
     assert site.look(service_type="static").written == {}
     (site.dir / "current").symlink_to("releases/r1")
-    facts = site.look(**wanted)
+    facts = site.look(redeploy=redeploy)
     assert (facts.written, len(facts.flat)) == ({}, 7)
 
 
@@ -358,7 +358,7 @@ def test_a_port_is_taken_when_another_process_listens_there(site: Site, listener
 def test_a_service_that_is_restarted_while_it_is_looked_at_is_no_stranger(site: Site) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        subprocess.Popen(["sleep", "100"], stdin=server) as before,
+        subprocess.Popen(["sleep", "100"], stdin=server.fileno()) as before,
     ):
         port = server.getsockname()[1]
         server.close()

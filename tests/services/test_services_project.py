@@ -210,13 +210,11 @@ PLACES = {
 def test_two_services_in_one_place_of_a_host_are_refused_both(
     tmp_path: Path, one: str, other: str, says: str
 ) -> None:
-    files = [
-        config(tmp_path, "shop", f"{GOOD}{one}"),
-        config(tmp_path, "web", f"{GOOD}{other}"),
-    ]
+    shop = config(tmp_path, "shop", f"{GOOD}{one}")
+    web = config(tmp_path, "web", f"{GOOD}{other}")
     config(tmp_path, "api")
     config(tmp_path, "broken", "app_service_name: shop\napp_dir: /opt/shop /srv/app x\n")
-    for name, file, others in (("shop", *files), ("web", *reversed(files))):
+    for name, file, others in (("shop", shop, web), ("web", web, shop)):
         error = refused(tmp_path, name)
         assert f"{says} on 192.0.2.1" in error.what
         assert (error.where, str(others) in error.next_step) == (str(file), True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from tests.services.shop import Shop
 pytestmark = pytest.mark.lab
 
 HOSTS = (1, 2, 3)
-QUICK = {
+QUICK: dict[str, Any] = {
     "activation": None,
     "pre_deploy_hook": None,
     "post_deploy_hook": None,

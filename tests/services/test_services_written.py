@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab
 
-QUICK = {
+QUICK: dict[str, Any] = {
     "activation": None,
     "pre_deploy_hook": None,
     "post_deploy_hook": None,

@@ -22,7 +22,7 @@ from quoracy.operation.lease import Report
 from quoracy.operation.plan import Plan
 from tasks.approval import approve_in_ui
 from tasks.run import settled
-from tests.prefect_harness import artifacts, ask, logs_of
+from tests.prefect_harness import artifacts, ask, id_of, logs_of
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def asking(wait: timedelta, runs: list[str]) -> State[Any]:
     def run() -> Report:
         runs.append(flow_run.id)
         approve_in_ui(APPROVAL, wait=wait)
-        return Report("0123abcd", "done", Plan("etcd-deploy", "demo", "upgrade", "upgrade demo"))
+        return Report("0123abcd", "done", Plan("etcd-deploy", "demo", "change", "upgrade demo"))
 
     @flow(name="asking", persist_result=False)
     def body() -> State[Any]:
@@ -88,7 +88,7 @@ def test_who_approves_is_in_the_log_and_the_run_goes_on() -> None:
     )
     assert said == ["REJECT", "REJECT", "ACCEPT"]
     assert state.name == "Done"
-    lines = logs_of(state.state_details.flow_run_id, until="Finished in state")
+    lines = logs_of(id_of(state), until="Finished in state")
     assert "approved by ada; next: demo-3, demo-1" in lines
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import FlowRun
-from prefect.states import Cancelling, Paused, Running, State, Suspended
+from prefect.client.schemas import FlowRun, State
+from prefect.states import Cancelling, Paused, Running, Suspended
 
 from quoracy.db.operations import NewOperation, end_operation, start_operation
 from quoracy.db.session import Database, open_database

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.client.schemas import FlowRun, State
+from prefect.client.schemas import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -28,7 +27,7 @@ from tasks.run import (
     secret_resolvers,
     settled,
 )
-from tests.prefect_harness import artifacts, ask, logs_of, task_runs_of
+from tests.prefect_harness import artifacts, ask, logs_of, run_of, task_runs_of
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -46,11 +45,6 @@ def operation(run: Callable[[], Report], cluster: str = "demo") -> State[Any]:
 
     state: State[Any] = body(return_state=True)
     return state
-
-
-def run_of(state: State[Any]) -> FlowRun:
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(state.state_details.flow_run_id)
 
 
 def artifact(key: str) -> str:

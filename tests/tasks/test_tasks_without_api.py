@@ -51,6 +51,16 @@ def step(act: Callable[[], str]) -> str:
     return in_run(take, act, str)
 
 
+def noting(acted: list[str], what: str) -> Callable[[], str]:
+    """What a step does: it is put into the list."""
+
+    def act() -> str:
+        acted.append(what)
+        return what
+
+    return act
+
+
 def operation(body: Callable[[], None]) -> State[Any]:
     """A root run that does nothing but this."""
 
@@ -66,11 +76,9 @@ def operation(body: Callable[[], None]) -> State[Any]:
 def test_a_member_is_entered_and_its_steps_act_while_the_api_is_away(api: ApiRelay) -> None:
     acted: list[str] = []
 
-    def act(what: str) -> Callable[[], str]:
-        return lambda: acted.append(what) or what
-
     def member() -> None:
-        assert [step(act("stop")), step(act("start"))] == ["stop", "start"]
+        said = [step(noting(acted, what)) for what in ("stop", "start")]
+        assert said == ["stop", "start"]
 
     def body() -> None:
         with away(api):
@@ -86,9 +94,9 @@ def test_the_api_goes_away_while_a_member_is_down_and_its_steps_act_once(api: Ap
     gone = ExitStack()
 
     def member() -> None:
-        step(lambda: acted.append("stop") or "stop")
+        step(noting(acted, "stop"))
         gone.enter_context(away(api))
-        step(lambda: acted.append("start") or "start")
+        step(noting(acted, "start"))
 
     def body() -> None:
         with gone:

@@ -79,9 +79,10 @@ def test_only_the_unfinished_member_of_a_roll_is_put_back_newest_step_first() ->
     facts = with_host(healthy_facts(DEMO), "demo-2", stopped(DEMO, DEMO.hosts[1]))
     plan = planned(facts, half_done(*roll("demo-1"), *roll("demo-2")))
     assert [group.member for group in plan.groups] == ["demo-2"]
+    (content,) = staged(DEMO, DEMO.hosts[1]).values()
     assert plan.groups[0].steps == (
         HaltMember("demo-2"),
-        SwitchGeneration("demo-2", before("demo-2"), "new", *staged(DEMO, DEMO.hosts[1]).values()),
+        SwitchGeneration("demo-2", before("demo-2"), "new", content),
         StartMember("demo-2"),
         AwaitMember("demo-2"),
     )

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ def test_no_such_directory_a_file_and_an_empty_one(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def somebody() -> object:
+def somebody() -> Iterator[None]:
     """Root may read everything; nobody else may."""
     if os.geteuid():
         yield

@@ -27,10 +27,11 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "PIP_FIND_LINKS", str(tmp_path / "scripted")
     )  # what a variable names is seen
     # What is kept for the next build is all that they may write to and that stays.
-    touch = {"scripts": {"postinstall": "touch $UV_CACHE_DIR-ran-package"}}
+    touch = {"postinstall": "touch $UV_CACHE_DIR-ran-package"}
     own = {"prepare": "touch $UV_CACHE_DIR-ran-own", "build": "touch $UV_CACHE_DIR-ran-build"}
     made = node_code(tmp_path / "web", scripts=own)
-    return with_package(made, "scripted", local_package(tmp_path / "scripted", "scripted", **touch))
+    noted = local_package(tmp_path / "scripted", "scripted", scripts=touch)
+    return with_package(made, "scripted", noted)
 
 
 def ran(code: Path) -> set[str]:

@@ -11,13 +11,14 @@ import pytest
 
 from quoracy.hosts.machine import HostSilent
 from quoracy.operation.plan import Group, Plan, Step, remaining_actions
+from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts
 from quoracy.services.plan.redeploy import plan_service_redeploy
 from quoracy.services.plan.request import RedeployRequest
 from quoracy.services.plan.rollback import plan_service_rollback
 from quoracy.services.plan.switching import is_canary_due
 from quoracy.services.spec import Service
-from quoracy.services.steps import SwitchRelease
+from quoracy.services.steps import StageRelease, SwitchRelease
 from tests.service_factories import (
     ServiceHost,
     ServiceWorld,
@@ -188,7 +189,7 @@ def test_what_runs_already_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("change", [{"recipe": "other"}, {"dependencies": {"h1": "k"}}])
-def test_another_recipe_or_lock_file_is_another_release(change: dict[str, object]) -> None:
+def test_another_recipe_or_lock_file_is_another_release(change: dict[str, Any]) -> None:
     known = request()
     world = ServiceWorld({"h1": running_host(known.release("h1", ServiceHost().facts()), "new")})
     plan = plan_service_redeploy(service(), world.look(), request(**change))
@@ -210,6 +211,7 @@ def test_a_drifted_release_is_sent_whole() -> None:
     world = ServiceWorld({"h1": running_host(known.release("h1", ServiceHost().facts()), "new")})
     plan = plan_service_redeploy(service(), world.look(), wanted)
     (stage,) = (step for _, step in plan.steps if step.name == "stage-release")
+    assert isinstance(stage, StageRelease)
     assert stage.base == ""
 
 
@@ -221,8 +223,10 @@ def test_a_release_that_has_not_passed_its_gate_is_switched_to_again() -> None:
     plan = plan_service_redeploy(service(), ServiceWorld({"h1": host}).look(), wanted)
     (group,) = plan.groups
     assert names(group)[:2] == ["switch-release", "await-service"]
-    assert [step.name for step in group.steps[0].undo] == ["switch-back", "await-service"]
-    assert group.steps[0].previous == "old1"
+    switch = group.steps[0]
+    assert isinstance(switch, SwitchRelease)
+    assert [step.name for step in switch.undo] == ["switch-back", "await-service"]
+    assert switch.previous == "old1"
 
 
 def test_what_was_put_back_and_did_not_serve_either_is_not_called_done() -> None:
@@ -282,7 +286,7 @@ def test_user_and_directories_are_made_when_they_may_be_others(
     carry_out(world, service(hosts), wanted, last=100)
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[], ServiceHostFacts | HostSilent]] = {
     "HostSilent": lambda: HostSilent("it does not answer"),
     "NoSystemd": lambda: ServiceHost(host=machine(systemd=False)).facts(),
     "ArchitectureUnknown": lambda: ServiceHost(host=machine(architecture="sparc")).facts(),

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from quoracy.services.facts_site import ServiceFacts
-from quoracy.services.plan.redeploy import plan_service_redeploy, runs_current
+from quoracy.services.plan.redeploy import plan_service_redeploy
 from quoracy.services.plan.rollback import plan_service_rollback
+from quoracy.services.plan.switching import runs_current
 from quoracy.services.steps import AwaitService, SwitchRelease
 from tests.service_factories import request, running_host, service
 
