@@ -25,7 +25,7 @@ from quoracy.errors import (
 from quoracy.operation.interrupt import ended_once, stop_asked
 from quoracy.operation.journal import Journal
 from quoracy.operation.plan import Group, Plan, Step, Undoes, remaining_actions
-from quoracy.operation.undo import not_put_back, put_back
+from quoracy.operation.undo import cut_off, not_put_back, put_back
 
 HOSTS_AT_ONCE = 16
 
@@ -68,14 +68,16 @@ def carry_out(plan: Plan, work: Work, journal: Journal) -> None:
     now = aside(work.look)
     _require_same(plan.groups, now)
     aside(partial(journal.plan, now))
-    for step in now.before:
-        aside(partial(journal.step, step, work.apply))
     course = _Course(work, journal, plan.undoes)
     try:
+        for step in now.before:
+            aside(partial(journal.step, step, work.apply))
         with ended_once():
             _take_groups(now, course)
     except (LeaseHeld, Stopped):
         raise
+    except KeyboardInterrupt as error:
+        raise cut_off(error, plan.cluster) from error
     except QuoracyError as error:
         if course.kept:
             error.add_note(_kept_words(course.kept, plan))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from quoracy.aside import aside
+from quoracy.aside import Abandoned, aside
 from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack, StepFailed
 from quoracy.operation.journal import Journal
 from quoracy.operation.plan import Group, Step
@@ -100,8 +100,8 @@ def _said(error: BaseException, group: Group) -> tuple[str, str]:
         return error.what, error.where
     if isinstance(error, Exception):
         return f"{type(error).__name__}: {error}", group.title
-    if isinstance(error, KeyboardInterrupt):  # SIGTERM and SIGHUP say their names
-        return str(error) or "interrupted by Ctrl-C", group.title
+    if isinstance(error, KeyboardInterrupt):
+        return _interruption(error), group.title
     return "cancelled", group.title
 
 
@@ -113,6 +113,20 @@ def not_put_back(error: BaseException, group: Group) -> RollbackFailed:
         where=where,
         next_step="look at that host now, put right what failed there, and run the same command again",
     )
+
+
+def cut_off(error: KeyboardInterrupt, where: str) -> StepFailed:
+    """What an interruption is called where there was nothing to put back, or putting back was cut off, too."""
+    return StepFailed(
+        f"{_interruption(error)}, and what is half done stays as it is"
+        + ("; the step that was under way may still go on" if isinstance(error, Abandoned) else ""),
+        where=where,
+        next_step="run the same command again, which goes on from there",
+    )
+
+
+def _interruption(error: KeyboardInterrupt) -> str:
+    return str(error) or "interrupted by Ctrl-C"  # SIGTERM and SIGHUP say their names
 
 
 def _first_line(text: str) -> tuple[str, str]:

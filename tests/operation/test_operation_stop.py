@@ -17,6 +17,7 @@ from quoracy.errors import (
     NotApproved,
     PlanChanged,
     RolledBack,
+    StepFailed,
     Stopped,
 )
 from quoracy.operation.interrupt import (
@@ -104,12 +105,27 @@ def test_ctrl_c_twice_cuts_the_step_off_and_puts_the_member_back(db: Database) -
     assert len(keyboard.answers) == 2
 
 
+@pytest.mark.parametrize("name", [None, signal.SIGTERM])
+def test_a_step_with_nothing_to_put_back_ends_with_an_outcome(
+    db: Database, name: signal.Signals | None
+) -> None:
+    work = Fake(plan_of(Group("install", "", (Do("a", "install"),))))
+    keyboard = Keyboard(work)
+    if name:
+        keyboard.send("install", name, then=wait_for_an_answer)
+    else:
+        keyboard.press("install", times=2, then=wait_for_an_answer)
+    with pytest.raises(StepFailed, match="and what is half done stays as it is") as raised:
+        keyboard.deploy(db)
+    assert raised.value.next_step == "run the same command again, which goes on from there"
+
+
 def test_ctrl_c_a_third_time_cuts_the_putting_back_off(db: Database) -> None:
     work = Fake(plan_of(member("a"), member("b")))
     keyboard = Keyboard(work)
     keyboard.press("switch", times=2, then=wait_for_an_answer)
     keyboard.press("switch-back", times=1, then=wait_for_an_answer)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StepFailed, match="interrupted by Ctrl-C, and what is half done stays"):
         keyboard.deploy(db)
     assert work.acts == ["gate a", "a stop", "a switch", "a switch-back"]
 
@@ -118,8 +134,9 @@ def test_beside_a_step_that_has_not_ended_nothing_is_put_back(db: Database) -> N
     work = Fake(plan_of(member("a"), member("b")))
     keyboard, ends = Keyboard(work), threading.Event()
     keyboard.press("switch", times=3, then=lambda: ends.wait(60))
-    with pytest.raises(Abandoned):
+    with pytest.raises(StepFailed, match="may still go on") as raised:
         keyboard.deploy(db)
+    assert isinstance(raised.value.__cause__, Abandoned)
     ends.set()
     assert work.acts == ["gate a", "a stop", "a switch"]
 
@@ -189,7 +206,7 @@ def test_ctrl_c_cuts_off_what_is_put_back_after_sigterm(db: Database) -> None:
     keyboard = Keyboard(work)
     keyboard.send("switch", signal.SIGTERM, then=wait_for_an_answer)
     keyboard.press("switch-back", times=1, then=wait_for_an_answer)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StepFailed, match="interrupted by Ctrl-C, and what is half done stays"):
         keyboard.deploy(db)
     assert work.acts == ["gate a", "a stop", "a switch", "a switch-back"]
 
