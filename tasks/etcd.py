@@ -10,7 +10,7 @@ from quoracy.etcd.site import EtcdSite
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.hosts.pool import HostPool
 from quoracy.operation.lease import Report
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tasks.operation import look_visibly, run_visibly, take_visibly
 
 

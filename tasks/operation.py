@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from quoracy.operation.lease import Report
 from quoracy.operation.operation import Operation
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tasks.run import (
     asked_by_prefect,
     enter_group,

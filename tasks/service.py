@@ -11,7 +11,7 @@ from quoracy.home import load_home
 from quoracy.hosts.pool import HostPool
 from quoracy.operation.lease import Report
 from quoracy.operation.output import show_output
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.operation.terminal import user_at_hand
 from quoracy.services.apply import apply_service_step
 from quoracy.services.facts_site import ServiceFacts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quoracy.hosts.machine import HostFacts
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services import steps
 from quoracy.services.facts import ReleaseFacts, ServiceHostFacts, UnitFacts
 from quoracy.services.facts_site import ServiceFacts

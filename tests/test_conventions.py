@@ -29,7 +29,10 @@ PURE_IN_SYSTEM = (
     "plan",
 )
 PURE_IN_ENGINE = (
-    *(f"operation/{name}.py" for name in ("plan", "markdown", "verdict", "fences", "guard")),
+    *(
+        f"operation/{name}.py"
+        for name in ("plan", "step", "markdown", "verdict", "fences", "guard")
+    ),
     *(
         f"hosts/{name}.py"
         for name in ("question", "bounded", "limits", "machine", "script", "targets")

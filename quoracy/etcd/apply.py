@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.errors import CommandFailed, Refused, StepFailed
@@ -17,12 +19,29 @@ from quoracy.etcd.plan.refusals import ARCHITECTURES
 from quoracy.etcd.scripts_staged import NOT_AS_PLANNED, files_named
 from quoracy.etcd.site import EtcdSite, release_source
 from quoracy.etcd.snapshot import take_snapshot
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.etcd.wait import await_member
 from quoracy.hosts.bounded import Unreadable, one_line
 from quoracy.hosts.looks import ask
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Script, Step
 from quoracy.redact import redact
 from quoracy.releases.archive import check_archive
+
+
+class Scripted(Protocol):
+    """A step that is nothing but a script."""
+
+    @property
+    def host(self) -> str:
+        """Where."""
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """How that is said."""
+
 
 CHUNK = 64 * 1024
 BEFORE_WAITING_S = 10.0
@@ -38,33 +57,18 @@ def apply_etcd_step(step: Step, site: EtcdSite) -> str:
     Raises:
         QuoracyError: The step failed; nothing was tried twice.
     """
-    host = step.host
-    match step:
-        case steps.TakeSnapshot():
-            return take_snapshot(step, site)
-        case steps.AwaitMember():
-            return _await_member(host, site)
-        case steps.StartMember() | steps.FormMember():
-            return _start_member(step, site)
-        case steps.InstallRelease():
-            return _install_release(step, site)
-        case steps.PinCluster():
-            return _pin_cluster(site)
-        case steps.WithdrawMember():
-            return _withdraw_member(host, site)
-        case _:
-            return _run(step, site)
+    return _MORE.get(type(step), _run)(step, site)
 
 
-def _run(step: Step, site: EtcdSite) -> str:
+def _run(step: Scripted, site: EtcdSite) -> str:
     """Carry out a step that is nothing but a script.
 
     Raises:
         Refused: The host holds other files than were planned; nothing was done.
     """
-    script, timeout = _script(step, site)
+    script = step.script(site.cluster)
     try:
-        site.change(step.host, script, what=step.title, timeout=timeout)
+        site.change(step.host, script.text, what=step.title, timeout=script.seconds)
     except CommandFailed as error:
         if error.exit_code_remote != NOT_AS_PLANNED:
             raise
@@ -78,45 +82,20 @@ def _run(step: Step, site: EtcdSite) -> str:
     return ""
 
 
-def _script(step: Step, site: EtcdSite) -> tuple[str, float]:  # noqa: C901  one case per step
-    """The script of a step that is nothing but one, and the seconds it may take."""
-    cluster = site.cluster
-    start = cluster.systemd.start_timeout_s + 10.0
-    stop = cluster.systemd.stop_timeout_s + 10.0
-    match step:
-        case steps.PrepareHost():
-            return commands.prepare_host(cluster), 30.0
-        case steps.WriteCertificates(host):
-            files = host_files(cluster, cluster.host(host), site.home, datetime.now(UTC))
-            return commands.write_certificates(cluster, files), 30.0
-        case steps.StageGeneration(_, generation):
-            return commands.stage_generation(cluster, generation), 30.0
-        case steps.WriteBootstrap(_, content):
-            return commands.write_bootstrap(cluster, content), 30.0
-        case steps.SwitchGeneration(_, identity, _, content):
-            return commands.switch_generation(cluster, identity, content), 60.0
-        case steps.WithdrawBootstrap():
-            return commands.withdraw_bootstrap(cluster), 30.0
-        case steps.WithdrawGeneration():
-            return commands.withdraw_generation(cluster), 60.0
-        case steps.StartMember(_, _, content):
-            return commands.start_member(cluster, content), start
-        case steps.ResumeMember(_, content):
-            return commands.resume_member(cluster, content), 30.0
-        case steps.FormMember(_, _, content):
-            return commands.form_member(cluster, content), start
-        case steps.EnableMember():
-            return commands.enable_member(cluster), 30.0
-        case steps.StopMember(_, content):
-            return commands.stop_member(cluster, content), stop
-        case steps.HaltMember():
-            return commands.stop_member(cluster), stop
-        case steps.FinishBootstrap():
-            return commands.finish_bootstrap(cluster, _pinned(site)), 30.0
-    raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+def _write_certificates(step: steps.WriteCertificates, site: EtcdSite) -> str:
+    files = host_files(site.cluster, site.cluster.host(step.host), site.home, datetime.now(UTC))
+    script = commands.write_certificates(site.cluster, files)
+    site.change(step.host, script, what=step.title, timeout=steps.SHORT_S)
+    return ""
 
 
-def _start_member(step: Step, site: EtcdSite) -> str:
+def _finish_bootstrap(step: steps.FinishBootstrap, site: EtcdSite) -> str:
+    script = commands.finish_bootstrap(site.cluster, _pinned(site))
+    site.change(step.host, script, what=step.title, timeout=steps.SHORT_S)
+    return ""
+
+
+def _start_member(step: steps.StartMember | steps.FormMember, site: EtcdSite) -> str:
     """Start a member; where it does not come up, its own log says why."""
     try:
         return _run(step, site)
@@ -129,9 +108,9 @@ def _start_member(step: Step, site: EtcdSite) -> str:
         ) from error
 
 
-def _await_member(host: str, site: EtcdSite) -> str:
+def _await_member(step: steps.AwaitMember, site: EtcdSite) -> str:
     """Wait for a member; the last look is one at all hosts. Where it has ended, its log says why."""
-    began = time.monotonic()
+    host, began = step.host, time.monotonic()
     try:
         return await_member(
             site.cluster,
@@ -174,16 +153,16 @@ def _architecture(told: bytes) -> str:
     return ARCHITECTURES[machine]
 
 
-def _withdraw_member(host: str, site: EtcdSite) -> str:
+def _withdraw_member(step: steps.WithdrawMember, site: EtcdSite) -> str:
     """Take a young member off its host; the cluster that was to be has no identity any more."""
     script = commands.withdraw_member(site.cluster, site.stamp)
     limit = site.cluster.systemd.stop_timeout_s + 10.0
-    site.change(host, script, what=steps.WithdrawMember.title, timeout=limit)
+    site.change(step.host, script, what=step.title, timeout=limit)
     unpin_cluster_id(site.db, site.cluster.name, now=datetime.now(UTC))
     return ""
 
 
-def _pin_cluster(site: EtcdSite) -> str:
+def _pin_cluster(step: steps.PinCluster, site: EtcdSite) -> str:  # noqa: ARG001
     """Remember the ID that all members agree on, once they have shown that they hold the same data."""
     facts = gather_etcd(site.cluster, site.pool)
     ids = facts.cluster_ids
@@ -206,3 +185,17 @@ def _pinned(site: EtcdSite) -> str:
     if pinned is None:
         raise StepFailed("the cluster's ID is not known yet", where=site.cluster.name)
     return pinned
+
+
+_MORE: dict[type[Step], Callable[[Any, EtcdSite], str]] = {
+    steps.TakeSnapshot: take_snapshot,
+    steps.InstallRelease: _install_release,
+    steps.WriteCertificates: _write_certificates,
+    steps.StartMember: _start_member,
+    steps.FormMember: _start_member,
+    steps.AwaitMember: _await_member,
+    steps.PinCluster: _pin_cluster,
+    steps.FinishBootstrap: _finish_bootstrap,
+    steps.WithdrawMember: _withdraw_member,
+}
+"""Steps that are more than their script."""

@@ -19,7 +19,8 @@ from quoracy.operation.guard import Guard
 from quoracy.operation.lease import Leased
 from quoracy.operation.markdown import cell
 from quoracy.operation.operation import Operation
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import require
 
 ApplyStep = Callable[[Step, EtcdSite], str]

@@ -14,17 +14,18 @@ from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import changing_operations, steps_of
 from quoracy.db.session import Database
 from quoracy.errors import PlanChanged
+from quoracy.etcd import steps  # noqa: F401  their kinds are known from then on
 from quoracy.etcd.deploy import known_cluster
 from quoracy.etcd.facts_cluster import EtcdFacts
 from quoracy.etcd.operation import EtcdOperation, settle_seconds
 from quoracy.etcd.plan.rollback import OPERATION, HalfDone, TakenStep, plan_etcd_rollback
-from quoracy.etcd.steps import undo_from_json
 from quoracy.home import Home
 from quoracy.hosts.pool import HostPool
 from quoracy.hosts.targets import ssh_targets
 from quoracy.operation.journal import PUT_BACK
 from quoracy.operation.operation import open_controller
 from quoracy.operation.plan import Plan
+from quoracy.operation.step import steps_from_json
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _half_done(
         undoes="all" if plan.get("undoes") == "all" else "group",
         unfinished=frozenset(row.group for row in rows if row.state != "done"),
         steps=tuple(
-            TakenStep(row.group, row.host, row.title, undo_from_json(row.undo))
+            TakenStep(row.group, row.host, row.title, steps_from_json(row.undo))
             for row in rows
             if row.state != "planned" and row.host not in finished
         ),

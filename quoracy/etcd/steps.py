@@ -1,29 +1,31 @@
-"""The vocabulary of etcd operations: every effect that a plan may ask for, and its undo. Pure."""
+"""The vocabulary of etcd operations: every effect that a plan may ask for, its undo, and its script. Pure.
+
+A step without a script is more than one: `apply.py` says what.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from quoracy.etcd import scripts
+from quoracy.etcd.spec import EtcdCluster
 from quoracy.etcd.templates import Generation
-from quoracy.operation.plan import Step
+from quoracy.operation.step import OBSERVED, Script, Step
+
+SHORT_S, SWITCH_S = 30.0, 60.0
+
+
+def _start_s(cluster: EtcdCluster) -> float:
+    return cluster.systemd.start_timeout_s + 10.0
+
+
+def _stop_s(cluster: EtcdCluster) -> float:
+    return cluster.systemd.stop_timeout_s + 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _HostStep:
-    """Base: most steps change nothing that has to be put back."""
-
-    host: str
-
-    @property
-    def undo(self) -> tuple[Step, ...]:
-        """Nothing to put back."""
-        return ()
-
-
-@dataclass(frozen=True, slots=True)
-class TakeSnapshot(_HostStep):
+class TakeSnapshot(Step):
     """Save a snapshot through this member, verify it, bring it to the store, catalogue it.
 
     Attributes:
@@ -33,57 +35,53 @@ class TakeSnapshot(_HostStep):
     least_revision: int
     db_bytes: int
     name: ClassVar[str] = "take-snapshot"
-
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return "take a verified snapshot"
+    says: ClassVar[str] = "take a verified snapshot"
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareHost(_HostStep):
+class PrepareHost(Step):
     """System user and directories."""
 
     name: ClassVar[str] = "prepare-host"
-    title: ClassVar[str] = "make user and directories"
+    says: ClassVar[str] = "make user and directories"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.prepare_host(cluster), SHORT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class InstallRelease(_HostStep):
+class InstallRelease(Step):
     """Put the binaries of a version into a directory of their own."""
 
     version: str
     name: ClassVar[str] = "install-release"
-
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return f"install etcd {self.version}"
+    says: ClassVar[str] = "install etcd {0.version}"
 
 
 @dataclass(frozen=True, slots=True)
-class WriteCertificates(_HostStep):
+class WriteCertificates(Step):
     """Make or take the host's certificates and put them in place."""
 
     name: ClassVar[str] = "write-certificates"
-    title: ClassVar[str] = "write certificates"
+    says: ClassVar[str] = "write certificates"
 
 
 @dataclass(frozen=True, slots=True)
-class StageGeneration(_HostStep):
+class StageGeneration(Step):
     """Put configuration, unit and check beside those in use."""
 
     generation: Generation = field(repr=False)
     name: ClassVar[str] = "stage-generation"
+    says: ClassVar[str] = "stage generation {0.generation.identity}"
 
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return f"stage generation {self.generation.identity}"
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.stage_generation(cluster, self.generation), SHORT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class WriteBootstrap(_HostStep):
+class WriteBootstrap(Step):
     """Write the keys of the first start, which is also the journal of the create.
 
     Attributes:
@@ -93,24 +91,32 @@ class WriteBootstrap(_HostStep):
     content: str = field(repr=False)
     withdraw: bool
     name: ClassVar[str] = "write-bootstrap"
-    title: ClassVar[str] = "write the keys of the first start"
+    says: ClassVar[str] = "write the keys of the first start"
 
     @property
     def undo(self) -> tuple[Step, ...]:
         """Remove them: the next create may be one of other members."""
         return (WithdrawBootstrap(self.host),) if self.withdraw else ()
 
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.write_bootstrap(cluster, self.content), SHORT_S)
+
 
 @dataclass(frozen=True, slots=True)
-class WithdrawBootstrap(_HostStep):
+class WithdrawBootstrap(Step):
     """Undo of writing the keys of the first start."""
 
     name: ClassVar[str] = "withdraw-bootstrap"
-    title: ClassVar[str] = "remove the keys of the first start"
+    says: ClassVar[str] = "remove the keys of the first start"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.withdraw_bootstrap(cluster), SHORT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchGeneration(_HostStep):
+class SwitchGeneration(Step):
     """Let unit and binaries follow another generation; the process is not touched.
 
     Attributes:
@@ -128,11 +134,7 @@ class SwitchGeneration(_HostStep):
     previous_content: str = field(default="", repr=False)
     withdraw: bool = True
     name: ClassVar[str] = "switch-generation"
-
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return f"switch to generation {self.identity}"
+    says: ClassVar[str] = "switch to generation {0.identity}"
 
     @property
     def undo(self) -> tuple[Step, ...]:
@@ -142,17 +144,25 @@ class SwitchGeneration(_HostStep):
         contents = self.previous_content, self.content
         return (SwitchGeneration(self.host, self.previous, self.identity, *contents),)
 
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.switch_generation(cluster, self.identity, self.content), SWITCH_S)
+
 
 @dataclass(frozen=True, slots=True)
-class WithdrawGeneration(_HostStep):
+class WithdrawGeneration(Step):
     """Undo of a first switch."""
 
     name: ClassVar[str] = "withdraw-generation"
-    title: ClassVar[str] = "remove unit and link"
+    says: ClassVar[str] = "remove unit and link"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.withdraw_generation(cluster), SWITCH_S)
 
 
 @dataclass(frozen=True, slots=True)
-class FormMember(_HostStep):
+class FormMember(Step):
     """First start of a member: it waits for the others and forms the cluster with them.
 
     Attributes:
@@ -164,24 +174,28 @@ class FormMember(_HostStep):
     fresh: bool
     content: str = field(default="", repr=False)
     name: ClassVar[str] = "form-member"
-    title: ClassVar[str] = "start for the first time"
+    says: ClassVar[str] = "start for the first time"
 
     @property
     def undo(self) -> tuple[Step, ...]:
         """Stop it and move its young data aside, as all members of a fresh cluster do."""
         return (WithdrawMember(self.host),) if self.fresh else ()
 
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.form_member(cluster, self.content), _start_s(cluster))
+
 
 @dataclass(frozen=True, slots=True)
-class WithdrawMember(_HostStep):
+class WithdrawMember(Step):
     """Undo of a first start: stop, disable, move the data aside, forget the cluster's ID."""
 
     name: ClassVar[str] = "withdraw-member"
-    title: ClassVar[str] = "stop, disable and move the data aside"
+    says: ClassVar[str] = "stop, disable and move the data aside"
 
 
 @dataclass(frozen=True, slots=True)
-class StopMember(_HostStep):
+class StopMember(Step):
     """Stop a running member, unless what is to be started instead is not there.
 
     Attributes:
@@ -192,9 +206,9 @@ class StopMember(_HostStep):
 
     content: str = field(default="", repr=False)
     previous_content: str = field(default="", repr=False)
-    served: bool = True
+    served: bool = field(default=True, metadata=OBSERVED)
     name: ClassVar[str] = "stop-member"
-    title: ClassVar[str] = "stop"
+    says: ClassVar[str] = "stop"
 
     @property
     def undo(self) -> tuple[Step, ...]:
@@ -204,9 +218,13 @@ class StopMember(_HostStep):
         start = StartMember(self.host, content=self.previous_content)
         return (start, AwaitMember(self.host))
 
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.stop_member(cluster, self.content), _stop_s(cluster))
+
 
 @dataclass(frozen=True, slots=True)
-class ResumeMember(_HostStep):
+class ResumeMember(Step):
     """Let systemd try to start a member that did not serve before either; nothing waits for it.
 
     Attributes:
@@ -215,11 +233,15 @@ class ResumeMember(_HostStep):
 
     content: str = field(default="", repr=False)
     name: ClassVar[str] = "resume-member"
-    title: ClassVar[str] = "start without waiting, as it did not serve before"
+    says: ClassVar[str] = "start without waiting, as it did not serve before"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.resume_member(cluster, self.content), SHORT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class StartMember(_HostStep):
+class StartMember(Step):
     """Start a stopped member.
 
     Attributes:
@@ -231,72 +253,61 @@ class StartMember(_HostStep):
     unchanged: bool = False
     content: str = field(default="", repr=False)
     name: ClassVar[str] = "start-member"
-    title: ClassVar[str] = "start"
+    says: ClassVar[str] = "start"
 
     @property
     def undo(self) -> tuple[Step, ...]:
         """Stop it, so that what runs can be put back."""
         return () if self.unchanged else (HaltMember(self.host),)
 
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.start_member(cluster, self.content), _start_s(cluster))
+
 
 @dataclass(frozen=True, slots=True)
-class EnableMember(_HostStep):
+class EnableMember(Step):
     """Let the unit start when the host boots; nothing is restarted."""
 
     name: ClassVar[str] = "enable-member"
-    title: ClassVar[str] = "start it at boot"
+    says: ClassVar[str] = "start it at boot"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.enable_member(cluster), SHORT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class HaltMember(_HostStep):
+class HaltMember(Step):
     """Stop a member that did not come up; part of putting back, itself not undone."""
 
     name: ClassVar[str] = "halt-member"
-    title: ClassVar[str] = "stop what did not come up"
+    says: ClassVar[str] = "stop what did not come up"
+
+    def script(self, cluster: EtcdCluster) -> Script:
+        """On its host."""
+        return Script(scripts.stop_member(cluster), _stop_s(cluster))
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitMember(_HostStep):
+class AwaitMember(Step):
     """Wait until the member serves, has caught up, and stays so for two election timeouts."""
 
     name: ClassVar[str] = "await-member"
-    title: ClassVar[str] = "wait until healthy and caught up"
+    says: ClassVar[str] = "wait until healthy and caught up"
 
 
 @dataclass(frozen=True, slots=True)
-class PinCluster(_HostStep):
+class PinCluster(Step):
     """Remember the new cluster's ID in the database; withdrawing its members forgets it."""
 
     name: ClassVar[str] = "pin-cluster"
-    title: ClassVar[str] = "remember the cluster's ID"
+    says: ClassVar[str] = "remember the cluster's ID"
 
 
 @dataclass(frozen=True, slots=True)
-class FinishBootstrap(_HostStep):
+class FinishBootstrap(Step):
     """Mark the data with the cluster's ID and drop the keys of the first start."""
 
     name: ClassVar[str] = "finish-bootstrap"
-    title: ClassVar[str] = "mark the data, drop the keys of the first start"
-
-
-_UNDO = {
-    step.name: step
-    for step in (
-        SwitchGeneration,
-        WithdrawBootstrap,
-        WithdrawGeneration,
-        WithdrawMember,
-        ResumeMember,
-        StartMember,
-        HaltMember,
-        AwaitMember,
-    )
-}
-
-
-def undo_from_json(text: str) -> tuple[Step, ...]:
-    """The steps that the journal keeps for putting one back."""
-    return tuple(
-        _UNDO[fields["name"]](**{key: fields[key] for key in fields if key != "name"})
-        for fields in json.loads(text)
-    )
+    says: ClassVar[str] = "mark the data, drop the keys of the first start"

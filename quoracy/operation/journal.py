@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ from quoracy.db.operations import (
 )
 from quoracy.db.session import Database
 from quoracy.errors import QuoracyError
-from quoracy.operation.plan import Plan, Step
+from quoracy.operation.plan import Plan
+from quoracy.operation.step import Step, steps_as_json
 
 PUT_BACK = "put back"
 """The reason of a step that undoes another."""
@@ -51,7 +51,7 @@ class Journal:
     def __init__(self, db: Database, operation_id: str) -> None:
         self._db = db
         self._operation_id = operation_id
-        self._places: dict[tuple[str, str, str], int] = {}
+        self._places: dict[str, int] = {}
         self._lock = threading.Lock()
         self._late: list[_Late] = []
         self._broken = False
@@ -59,12 +59,11 @@ class Journal:
 
     def plan(self, plan: Plan) -> None:
         """Record all steps of the plan, before the first of them starts."""
-        rows = [
-            PlannedStep(place, group, step.host, step.name, step.title, "", undo_as_json(step))
-            for place, (group, step) in enumerate(plan.steps, 1)
-        ]
-        for row in rows:
-            self._places[(row.host, row.name, row.title)] = row.seq
+        rows = []
+        for place, (group, step) in enumerate(plan.steps, 1):
+            undo = steps_as_json(step.undo)
+            rows.append(PlannedStep(place, group, step.host, step.name, step.title, "", undo))
+            self._places[step.canonical] = place
         plan_steps(self._db, self._operation_id, rows)
 
     def step(self, step: Step, act: Callable[[Step], str]) -> None:
@@ -102,7 +101,7 @@ class Journal:
         """
         with self._lock:
             place = max(self._places.values(), default=0) + 1
-            self._places[(step.host, step.name, f"undo {place}")] = place
+            self._places[f"undo {place}"] = place
         late = _Late(PlannedStep(place, group, step.host, step.name, step.title, PUT_BACK), _now())
         self._late.append(late)
         self._write(self._begin, late)
@@ -177,18 +176,7 @@ class Journal:
             raise
 
     def _place(self, step: Step) -> int:
-        return self._places[(step.host, step.name, step.title)]
-
-
-def undo_as_json(step: Step) -> str:
-    """The steps that put this one back, each with its name and its fields."""
-    undo = [{"name": back.name, **_fields(back)} for back in step.undo]
-    return json.dumps(undo)
-
-
-def _fields(step: Step) -> dict[str, object]:
-    assert dataclasses.is_dataclass(step), "steps are dataclasses"
-    return dataclasses.asdict(step)
+        return self._places[step.canonical]
 
 
 def _words(error: BaseException) -> str:

@@ -24,7 +24,8 @@ from quoracy.errors import (
 )
 from quoracy.operation.interrupt import ended_once, stop_asked
 from quoracy.operation.journal import Journal
-from quoracy.operation.plan import Group, Plan, Step, Undoes, remaining_actions
+from quoracy.operation.plan import Group, Plan, Undoes, remaining_actions
+from quoracy.operation.step import Step
 from quoracy.operation.undo import cut_off, not_put_back, put_back
 
 HOSTS_AT_ONCE = 16
@@ -221,10 +222,8 @@ def _require_same(rest: tuple[Group, ...], found: Plan) -> None:
             next_step=stops[0].next_step or "run the same command again, which looks anew",
         )
     shown = Plan(found.operation, found.cluster, found.kind, "", groups=rest)
-    before, after = remaining_actions(shown), remaining_actions(found)
-    if before != after:
-        new = [" ".join(action) for action in after if action not in before]
-        gone = [" ".join(action) for action in before if action not in after]
+    if remaining_actions(shown) != remaining_actions(found):
+        new, gone = _only_in(found, shown), _only_in(shown, found)
         raise PlanChanged(
             "what is left to do is no longer what was shown"
             + (f"; new: {', '.join(new)}" if new else "")
@@ -232,3 +231,9 @@ def _require_same(rest: tuple[Group, ...], found: Plan) -> None:
             where=found.cluster,
             next_step="run the same command again, which looks and plans anew",
         )
+
+
+def _only_in(plan: Plan, other: Plan) -> list[str]:
+    known = set(remaining_actions(other))
+    steps = (step for group in plan.groups for step in group.steps if step.canonical not in known)
+    return [f"{step.host} {step.title}" for step in steps]

@@ -6,34 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from quoracy.operation.step import Step, as_dict
 from quoracy.operation.verdict import Verdict
 from quoracy.plain import plain
 
 Undoes = Literal["group", "all", "nothing"]
 BEFORE = "before"
 """Group of the steps before anything is changed."""
-
-
-class Step(Protocol):
-    """One effect on one host (or on the controller, with an empty host)."""
-
-    @property
-    def host(self) -> str:
-        """Name of the host; empty for the controller."""
-
-    @property
-    def name(self) -> str:
-        """What kind of step it is, for example "start-member"."""
-
-    @property
-    def title(self) -> str:
-        """What it does, in words; tells two steps of the same kind apart."""
-
-    @property
-    def undo(self) -> tuple[Step, ...]:
-        """The steps that put back what this one changed, in order; empty when nothing changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +140,11 @@ class Plan:
                 for c in self.changes
             ],
             "steps": [
-                {"group": group, "host": s.host, "name": s.name, "title": s.title}
-                for group, s in self.steps
+                {"group": group, "title": step.title, **as_dict(step)} for group, step in self.steps
             ],
         }
 
 
-def remaining_actions(plan: Plan) -> list[list[str]]:
-    """The actions on members and hosts, sorted; the leader may move, so order does not count."""
-    return sorted(
-        [step.host, step.name, step.title] for group in plan.groups for step in group.steps
-    )
+def remaining_actions(plan: Plan) -> list[str]:
+    """The steps that are left, as name and fields, sorted; the leader may move, so order does not count."""
+    return sorted(step.canonical for group in plan.groups for step in group.steps)

@@ -8,7 +8,8 @@ from functools import partial
 from quoracy.aside import Abandoned, aside
 from quoracy.errors import LeaseHeld, QuoracyError, RollbackFailed, RolledBack, StepFailed
 from quoracy.operation.journal import Journal
-from quoracy.operation.plan import Group, Step
+from quoracy.operation.plan import Group
+from quoracy.operation.step import Step
 
 
 def put_back(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services import steps
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.plan.switching import has_way_back
@@ -38,7 +38,7 @@ def is_kept(step: Step, found: ServiceHostFacts) -> bool:
     match step:
         case steps.SwitchRelease(_, release, _) | steps.AwaitService(_, release):
             pass
-        case steps.RunHook(_, release, "after"):
+        case steps.RunHookAfter(_, release):
             pass
         case _:
             return False

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from quoracy.db.models import Release
 from quoracy.db.services import record_release
 from quoracy.errors import CommandFailed, CommandTimeout, StepFailed
 from quoracy.hosts.bounded import one_line
 from quoracy.operation.guard import guarded
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.redact import redact
 from quoracy.services import scripts as commands
 from quoracy.services import scripts_adopt as service_adopt
@@ -32,7 +33,7 @@ from quoracy.services.spec import Service
 from quoracy.services.templates import render_unit
 from quoracy.services.wait import await_service
 
-COPY_S = 600.0
+SHORT_S, COPY_S = 30.0, 600.0
 LAST_LINES = 10
 MAX_LEFT = 20
 MARGIN_S = 60.0
@@ -49,7 +50,7 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
         QuoracyError: The step failed; nothing was tried twice.
     """
     try:
-        return _apply(step, site)
+        return _APPLY[type(step)](step, site)
     except (CommandFailed, StepFailed) as error:
         error.next_step = error.next_step or advice(step, site.service)
         before = site.found.get(step.host)
@@ -58,61 +59,62 @@ def apply_service_step(step: Step, site: ServiceSite) -> str:
         raise
 
 
-def _apply(step: Step, site: ServiceSite) -> str:
-    match step:
-        case steps.BuildHere():
-            code, _ = _wanted(site)
-            return code.build(step.architecture, home=site.home.path, log=site.log)
-        case steps.InstallDependencies():
-            return _install_dependencies(step, site)
-        case steps.StageRelease():
-            return _stage_release(step, site)
-        case steps.BuildRelease():
-            code, _ = _wanted(site)
-            limit = site.service.redeploy.build_timeout
-            command = host_build(site.service, code.source)
-            script = service_release.build_release(
-                site.service, step.release, command, limit, time=site.times.now
-            )
-            return _shown(step, site, script, limit + MARGIN_S)
-        case steps.RunHook():
-            return _run_hook(step, site)
-        case steps.AwaitService():
-            return _await(step, site)
-        case steps.ClearFlat():
-            return _clear_flat(step, site)
-        case steps.PruneReleases():
-            return _prune(step, site)
-        case _:
-            script, timeout = _script(step, site)
-            site.change(step.host, script, what=step.title, timeout=timeout)
-            return ""
+def _build_here(step: steps.BuildHere, site: ServiceSite) -> str:
+    code, _ = _wanted(site)
+    return code.build(step.architecture, home=site.home.path, log=site.log)
 
 
-def _script(step: Step, site: ServiceSite) -> tuple[str, float]:
-    """The script of a step that is nothing but one, and the seconds it may take."""
-    service = site.service
-    # Whatever unit runs may have systemd's own limit, 90 s, to stop.
-    switch = max(service.redeploy.stop_timeout, 90) + 60.0
-    match step:
-        case steps.PrepareService():
-            flat = site.found[step.host].layout == "flat"
-            return commands.prepare_service(service, flat=flat), 30.0
-        case steps.KeepFlat(host, release):
-            record = record_of(_record(host, release, site, note="flat directory"))
-            return service_flat.keep_flat(service, release, record), COPY_S
-        case steps.SwitchRelease(_, release, _):
-            times = site.times.before_switch(step.host, release)
-            return service_switch.switch_release(service, release, times=times), switch
-        case steps.SwitchBack(host, release, failed):
-            times = site.times.after_return(host, release, failed)
-            return service_switch.switch_back(service, release, failed, times=times), switch
-        case steps.AdoptService(host, release, flat):
-            times = site.times.before_switch(host, release)
-            return service_adopt.adopt_service(service, release, flat, times=times), switch
-        case steps.ReleaseAdopted():
-            return service_adopt.release_adopted(service), switch
-    raise StepFailed(f"no effect is known for the step {step.name!r}", where=step.host)
+def _build_release(step: steps.BuildRelease, site: ServiceSite) -> str:
+    code, _ = _wanted(site)
+    limit = site.service.redeploy.build_timeout
+    command = host_build(site.service, code.source)
+    script = service_release.build_release(
+        site.service, step.release, command, limit, time=site.times.now
+    )
+    return _shown(step, site, script, limit + MARGIN_S)
+
+
+def _prepare(step: steps.PrepareService, site: ServiceSite) -> str:
+    flat = site.found[step.host].layout == "flat"
+    return _run(step, site, commands.prepare_service(site.service, flat=flat), SHORT_S)
+
+
+def _keep_flat(step: steps.KeepFlat, site: ServiceSite) -> str:
+    record = record_of(_record(step.host, step.release, site, note="flat directory"))
+    return _run(step, site, service_flat.keep_flat(site.service, step.release, record), COPY_S)
+
+
+def _switch(step: steps.SwitchRelease, site: ServiceSite) -> str:
+    times = site.times.before_switch(step.host, step.release)
+    script = service_switch.switch_release(site.service, step.release, times=times)
+    return _run(step, site, script, _switch_s(site.service))
+
+
+def _switch_back(step: steps.SwitchBack, site: ServiceSite) -> str:
+    times = site.times.after_return(step.host, step.release, step.failed)
+    script = service_switch.switch_back(site.service, step.release, step.failed, times=times)
+    return _run(step, site, script, _switch_s(site.service))
+
+
+def _adopt(step: steps.AdoptService, site: ServiceSite) -> str:
+    times = site.times.before_switch(step.host, step.release)
+    script = service_adopt.adopt_service(site.service, step.release, step.flat, times=times)
+    return _run(step, site, script, _switch_s(site.service))
+
+
+def _release_adopted(step: steps.ReleaseAdopted, site: ServiceSite) -> str:
+    script = service_adopt.release_adopted(site.service)
+    return _run(step, site, script, _switch_s(site.service))
+
+
+def _run(step: Step, site: ServiceSite, script: str, seconds: float) -> str:
+    site.change(step.host, script, what=step.title, timeout=seconds)
+    return ""
+
+
+def _switch_s(service: Service) -> float:
+    """Whatever unit runs may have systemd's own limit, 90 s, to stop."""
+    return max(service.redeploy.stop_timeout, 90) + 60.0
 
 
 def _wanted(site: ServiceSite) -> tuple[Code, RedeployRequest]:
@@ -305,3 +307,23 @@ def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:
     told = site.change(step.host, script, what=step.title, timeout=COPY_S)
     removed = told.decode("utf-8", "replace").split()
     return f"removed {_named(removed)}" if removed else "nothing to remove"
+
+
+_APPLY: dict[type[Step], Callable[[Any, ServiceSite], str]] = {
+    steps.BuildHere: _build_here,
+    steps.PrepareService: _prepare,
+    steps.InstallDependencies: _install_dependencies,
+    steps.StageRelease: _stage_release,
+    steps.BuildRelease: _build_release,
+    steps.KeepFlat: _keep_flat,
+    steps.RunHookBefore: _run_hook,
+    steps.RunHookAfter: _run_hook,
+    steps.SwitchRelease: _switch,
+    steps.SwitchBack: _switch_back,
+    steps.AdoptService: _adopt,
+    steps.ReleaseAdopted: _release_adopted,
+    steps.AwaitService: _await,
+    steps.ClearFlat: _clear_flat,
+    steps.PruneReleases: _prune,
+}
+"""What each step is; almost all of them need more than the spec: the code, the times of files, what was found."""

@@ -13,7 +13,8 @@ from quoracy.hosts.pool import HostPool
 from quoracy.operation.guard import Guard
 from quoracy.operation.lease import Leased
 from quoracy.operation.operation import Operation
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, require
 from quoracy.redact import remember
 from quoracy.services.apply import COPY_S, apply_service_step

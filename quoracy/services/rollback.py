@@ -74,11 +74,7 @@ def chosen_before(db: Database, subject: str, hosts: Iterable[str]) -> dict[str,
     if last is None or last.kind != OPERATION or last.outcome not in (None, "failed", "stopped"):
         return {}
     steps = json.loads(last.plan)["steps"]
-    chosen = {
-        step["host"]: step["title"].rpartition(" ")[2]
-        for step in steps
-        if step["name"] == SwitchRelease.name
-    }
+    chosen = {step["host"]: step["release"] for step in steps if step["name"] == SwitchRelease.name}
     return chosen if chosen.keys() == set(hosts) else {}
 
 

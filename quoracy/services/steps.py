@@ -5,148 +5,112 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 
-HOOK_AFTER = "run-hook-after"
 FLAT = "flat"
 """Release that holds a copy of the flat directory that a service was adopted from."""
 
 
 @dataclass(frozen=True, slots=True)
-class BuildHere:
+class BuildHere(Step):
     """The tree that is shipped, made of the code on the controller; the hosts are not touched."""
 
-    name: ClassVar = "build-here"
+    name: ClassVar[str] = "build-here"
+    says: ClassVar[str] = "build for {0.architecture}"
     architecture: str
-    host: str = ""
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the architecture."""
-        return f"build for {self.architecture}"
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareService:
+class PrepareService(Step):
     """The service's user and directories; changes nothing that is there."""
 
-    name: ClassVar = "prepare-service"
-    title: ClassVar = "make user and directories"
-    host: str
-    undo: tuple[Step, ...] = ()
+    name: ClassVar[str] = "prepare-service"
+    says: ClassVar[str] = "make user and directories"
 
 
 @dataclass(frozen=True, slots=True)
-class InstallDependencies:
+class InstallDependencies(Step):
     """A directory of dependencies, shared by all releases with the same lock file and runtime.
 
     Attributes:
         key: Names it: lock file, runtime and flags.
     """
 
-    name: ClassVar = "install-dependencies"
-    host: str
+    name: ClassVar[str] = "install-dependencies"
+    says: ClassVar[str] = "install dependencies {0.key}"
     key: str
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the key, so that two plans can be told apart."""
-        return f"install dependencies {self.key}"
 
 
 @dataclass(frozen=True, slots=True)
-class StageRelease:
+class StageRelease(Step):
     """A new release beside the others: the changed files, and the rest from the current one.
 
     Attributes:
         base: The release that unchanged files are taken from; "" sends everything.
     """
 
-    name: ClassVar = "stage-release"
-    host: str
+    name: ClassVar[str] = "stage-release"
+    says: ClassVar[str] = "stage release {0.release}"
     release: str
     base: str
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"stage release {self.release}"
 
 
 @dataclass(frozen=True, slots=True)
-class BuildRelease:
+class BuildRelease(Step):
     """The build command, run in the staged release while the old one serves."""
 
-    name: ClassVar = "build-release"
-    host: str
+    name: ClassVar[str] = "build-release"
+    says: ClassVar[str] = "build release {0.release}"
     release: str
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"build release {self.release}"
 
 
 @dataclass(frozen=True, slots=True)
-class KeepFlat:
+class KeepFlat(Step):
     """A copy of the flat directory as a release to go back to; nothing runs from it yet."""
 
-    name: ClassVar = "keep-flat"
-    host: str
+    name: ClassVar[str] = "keep-flat"
+    says: ClassVar[str] = "keep the flat directory as release {0.release}"
     release: str
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"keep the flat directory as release {self.release}"
 
 
 @dataclass(frozen=True, slots=True)
-class RunHook:
-    """A script of the release; its failure stops what comes next.
+class RunHook(Step):
+    """A script of the release; its failure stops what comes next."""
 
-    Attributes:
-        moment: "before" or "after" the switch.
-    """
-
-    host: str
     release: str
-    moment: Literal["before", "after"]
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """With the moment: only the later one proves the release."""
-        return f"run-hook-{self.moment}"
-
-    @property
-    def title(self) -> str:
-        """With its moment."""
-        return f"run the hook {self.moment} the switch"
+    moment: ClassVar[Literal["before", "after"]]
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchRelease:
+class RunHookBefore(RunHook):
+    """The one before the switch."""
+
+    name: ClassVar[str] = "run-hook-before"
+    says: ClassVar[str] = "run the hook before the switch"
+    moment: ClassVar[Literal["before", "after"]] = "before"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHookAfter(RunHook):
+    """The one after it, which alone proves the release where there is one."""
+
+    name: ClassVar[str] = "run-hook-after"
+    says: ClassVar[str] = "run the hook after the switch"
+    moment: ClassVar[Literal["before", "after"]] = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRelease(Step):
     """Unit and link follow a staged release, and the service is restarted.
 
     Attributes:
         previous: The release that serves until then; "" when none does.
     """
 
-    name: ClassVar = "switch-release"
-    host: str
+    name: ClassVar[str] = "switch-release"
+    says: ClassVar[str] = "switch to release {0.release}"
     release: str
     previous: str
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"switch to release {self.release}"
 
     @property
     def undo(self) -> tuple[Step, ...]:
@@ -160,38 +124,27 @@ class SwitchRelease:
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchBack:
+class SwitchBack(Step):
     """Unit and link follow the release that served before."""
 
-    name: ClassVar = "switch-back"
-    host: str
+    name: ClassVar[str] = "switch-back"
+    says: ClassVar[str] = "switch back to release {0.release}"
     release: str
     failed: str
-    undo: tuple[Step, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"switch back to release {self.release}"
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptService:
+class AdoptService(Step):
     """The first switch on a host laid out by the original: shared files move, unit and link are ours.
 
     Attributes:
         flat: The release that holds a copy of the flat directory.
     """
 
-    name: ClassVar = "adopt-service"
-    host: str
+    name: ClassVar[str] = "adopt-service"
+    says: ClassVar[str] = "adopt the service with release {0.release}"
     release: str
     flat: str
-
-    @property
-    def title(self) -> str:
-        """With the release."""
-        return f"adopt the service with release {self.release}"
 
     @property
     def undo(self) -> tuple[Step, ...]:
@@ -200,27 +153,23 @@ class AdoptService:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseAdopted:
+class ReleaseAdopted(Step):
     """Undo of an adoption: shared files, unit and flat directory as they were."""
 
-    name: ClassVar = "release-adopted"
-    title: ClassVar = "give the flat directory back"
-    host: str
-    undo: tuple[Step, ...] = ()
+    name: ClassVar[str] = "release-adopted"
+    says: ClassVar[str] = "give the flat directory back"
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitService:
+class AwaitService(Step):
     """The gate: unit, process and health path, until all are well or the time is over.
 
     Attributes:
         release: What the process must run from; "" is the flat directory.
     """
 
-    name: ClassVar = "await-service"
-    host: str
+    name: ClassVar[str] = "await-service"
     release: str
-    undo: tuple[Step, ...] = ()
 
     @property
     def title(self) -> str:
@@ -229,20 +178,16 @@ class AwaitService:
 
 
 @dataclass(frozen=True, slots=True)
-class ClearFlat:
+class ClearFlat(Step):
     """The flat files are taken away: their copy is a release by now."""
 
-    name: ClassVar = "clear-flat"
-    title: ClassVar = "take the flat files away, their copy is kept"
-    host: str
-    undo: tuple[Step, ...] = ()
+    name: ClassVar[str] = "clear-flat"
+    says: ClassVar[str] = "take the flat files away, their copy is kept"
 
 
 @dataclass(frozen=True, slots=True)
-class PruneReleases:
+class PruneReleases(Step):
     """Old releases and the dependencies that only they used; never the current or the previous one."""
 
-    name: ClassVar = "prune-releases"
-    title: ClassVar = "remove old releases"
-    host: str
-    undo: tuple[Step, ...] = ()
+    name: ClassVar[str] = "prune-releases"
+    says: ClassVar[str] = "remove old releases"

@@ -24,7 +24,7 @@ from quoracy.db.operations import (
 from quoracy.db.session import Database, open_database
 from quoracy.etcd.rollback import last_half_done
 from quoracy.etcd.steps import StopMember, SwitchGeneration
-from quoracy.operation.journal import undo_as_json
+from quoracy.operation.step import steps_as_json
 
 Record = Callable[..., str]
 
@@ -61,7 +61,7 @@ def record(db: Database) -> Record:
             for step in (StopMember(host), SwitchGeneration(host, "new", "old"))
         ]
         rows = [
-            PlannedStep(place, host, host, step.name, step.title, "", undo_as_json(step))
+            PlannedStep(place, host, host, step.name, step.title, "", steps_as_json(step.undo))
             for place, (host, step) in enumerate(steps, 1)
         ]
         plan_steps(db, operation.id, rows)

@@ -30,7 +30,8 @@ from quoracy.hosts.host import Host
 from quoracy.hosts.pool import HostPool, ssh_host
 from quoracy.hosts.targets import SshTarget, ssh_targets
 from quoracy.operation.lease import Asked
-from quoracy.operation.plan import Plan, Step
+from quoracy.operation.plan import Plan
+from quoracy.operation.step import Step
 from tests.faults.faults_tap import Point, Recorded, Tap, TappedHost
 
 ASKED = Asked(by="bench", origin="terminal on bench")

@@ -15,17 +15,17 @@ from quoracy.errors import (
 )
 from quoracy.operation.journal import Journal
 from quoracy.operation.loop import carry_out
-from quoracy.operation.plan import Group, Plan, Step, Undoes
+from quoracy.operation.plan import Group, Plan, Undoes
+from quoracy.operation.step import Step
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Do:
-    """A step; what puts it back is named by `back`."""
+class Do(Step):
+    """A step of any name; what puts it back is named by `back`."""
 
-    host: str
-    name: str
+    name: str  # type: ignore[misc]
     back: str = ""
 
     @property

@@ -27,7 +27,8 @@ from quoracy.operation.interrupt import (
     stop_asked,
     stop_on_signals,
 )
-from quoracy.operation.plan import Group, Step
+from quoracy.operation.plan import Group
+from quoracy.operation.step import Step
 from tests.operation.made_up import Do, Fake, member, plan_of, run
 
 
@@ -35,7 +36,7 @@ def test_after_each_group_there_is_a_question_and_a_new_look(db: Database) -> No
     whole = plan_of(member("a"), member("b"))
     changed = plan_of(member("b"), member("c"))
     work = Fake(whole, looks=[whole, plan_of(member("b")), changed], asks=True)
-    with pytest.raises(PlanChanged, match="new: c stop"):
+    with pytest.raises(PlanChanged, match="new: c do stop"):
         run(db, work)
     assert work.asked == [("a", ["b"])]
     assert work.acts[-1] == "a wait"

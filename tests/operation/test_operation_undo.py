@@ -18,7 +18,8 @@ from quoracy.errors import (
     StepFailed,
 )
 from quoracy.operation.loop import carry_out
-from quoracy.operation.plan import Group, Step, Undoes
+from quoracy.operation.plan import Group, Undoes
+from quoracy.operation.step import Step
 from tests.operation.made_up import Do, Fake, begun, member, plan_of, rows, run
 
 

@@ -19,7 +19,8 @@ from quoracy.etcd.record import record_cluster
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.home import Home, load_home
 from quoracy.operation.lease import Asked, Report
-from quoracy.operation.plan import Plan, Step
+from quoracy.operation.plan import Plan
+from quoracy.operation.step import Step
 
 ASKED = Asked(by="tester", origin="terminal on scenarios")
 OLD, MIDDLE, NEW = "3.4.23", "3.5.16", "3.5.30"

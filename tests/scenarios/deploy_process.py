@@ -12,7 +12,7 @@ from quoracy.errors import QuoracyError
 from quoracy.etcd.deploy import Wanted, open_etcd_deploy
 from quoracy.etcd.site import EtcdSite
 from quoracy.operation.lease import Asked
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 
 
 def die() -> None:

@@ -13,7 +13,7 @@ import pytest
 from quoracy.errors import Refused, RolledBack
 from quoracy.etcd.compare import compare_data, compare_revisions
 from quoracy.etcd.deploy import Wanted
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.scenarios.plan_reading import reasons, stored_files
 from tests.scenarios.scenario_site import MIDDLE, Site
 

@@ -8,7 +8,7 @@ import pytest
 
 from quoracy.errors import Refused, RolledBack
 from quoracy.etcd.deploy import EtcdDeploy
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.scenarios.plan_reading import members, step_names, warnings
 from tests.scenarios.scenario_site import MIDDLE, NEW, Site
 

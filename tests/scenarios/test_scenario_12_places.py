@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from quoracy.errors import Refused, RolledBack
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.scenarios.plan_reading import reasons
 from tests.scenarios.scenario_site import MIDDLE, Site
 

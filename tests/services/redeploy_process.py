@@ -13,7 +13,7 @@ from typing import Any
 
 from quoracy.errors import QuoracyError
 from quoracy.home import Home
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services.redeploy import Wanted, open_service_redeploy
 from quoracy.services.site import ServiceSite
 from tests.services.shop import ASKED, Shop

@@ -17,7 +17,7 @@ from quoracy.db.models import Operation, StepRecord
 from quoracy.db.operations import history, steps_of
 from quoracy.db.session import open_database
 from quoracy.operation.lease import Asked, Report
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.look import look_at_service
 from quoracy.services.project import load_service

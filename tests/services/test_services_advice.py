@@ -14,7 +14,7 @@ from quoracy.hosts.host import Result
 from quoracy.hosts.pool import HostPool
 from quoracy.hosts.targets import SshTarget
 from quoracy.operation.guard import Guard
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services import steps
 from quoracy.services.advice import advice
 from quoracy.services.apply import apply_service_step
@@ -60,8 +60,8 @@ def site(host: FakeHost, tmp_path: Path) -> Iterator[ServiceSite]:
     ("step", "said"),
     [
         (steps.BuildHere("h1", "x86_64"), "the service runs as before"),
-        (steps.RunHook("h1", "r1", "before"), "the service runs as before"),
-        (steps.RunHook("h1", "r1", "after"), "journalctl -u shop.service"),
+        (steps.RunHookBefore("h1", "r1"), "the service runs as before"),
+        (steps.RunHookAfter("h1", "r1"), "journalctl -u shop.service"),
         (steps.SwitchRelease("h1", "r1", ""), "journalctl -u shop.service"),
         (steps.PruneReleases("h1"), "the new release serves"),
     ],

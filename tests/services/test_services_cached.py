@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from quoracy.errors import RolledBack
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from quoracy.errors import QuoracyError, Refused, RolledBack
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.services.shop import Shop
 
 pytestmark = pytest.mark.lab

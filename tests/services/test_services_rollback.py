@@ -33,7 +33,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 def begin(db: Database, kind: str = "service-rollback") -> str:
     steps = [
-        {"host": host, "name": name, "title": f"{name} {release}"}
+        {"host": host, "name": name, "title": "for people", "release": release}
         for host, release in CHOSEN.items()
         for name in ("switch-release", "await-service")
     ]

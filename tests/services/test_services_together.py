@@ -11,7 +11,7 @@ import pytest
 
 from quoracy.errors import LeaseHeld, QuoracyError, Refused
 from quoracy.home import Home
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.services.redeploy import ServiceRedeploy
 from quoracy.services.site import ServiceSite
 from tests.controller import home_in

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from quoracy.errors import Refused, RolledBack, UsageError
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.services.flat_host import (
     NEW,
     flat_state,

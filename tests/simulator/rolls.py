@@ -14,7 +14,8 @@ from quoracy.etcd.checks_quorum import check_can_stop
 from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from quoracy.operation.journal import Journal
 from quoracy.operation.loop import carry_out
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import require
 from tests.etcd_factories import CLUSTER_ID, NEW, OLD, certificates, request, spec
 from tests.simulator.facts import facts

@@ -26,7 +26,7 @@ from quoracy.etcd.site import EtcdSite
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.hosts.pool import HostPool
 from quoracy.hosts.targets import ssh_targets
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.etcd_factories import absent, machine
 from tests.scenarios.controller_site import ControllerSite
 from tests.simulator.controllers import controllers

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quoracy.errors import CommandFailed, QuoracyError, RollbackFailed
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.scenarios.controller_site import MIDDLE, NEW
 from tests.simulator.site import SimulatedSite
 

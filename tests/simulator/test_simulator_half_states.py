@@ -17,7 +17,7 @@ from quoracy.errors import Refused
 from quoracy.etcd.deploy import EtcdDeploy
 from quoracy.hosts.machine import GuardFacts
 from quoracy.operation.guard import REACH
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from tests.scenarios.controller_site import MIDDLE, NEW
 from tests.scenarios.plan_reading import advice
 from tests.simulator.site import SimulatedSite

@@ -23,7 +23,8 @@ from quoracy.etcd.spec import EtcdCluster, EtcdHost
 from quoracy.etcd.steps import StartMember, TakeSnapshot
 from quoracy.etcd.templates import peer_url
 from quoracy.operation.guard import state_dir
-from quoracy.operation.plan import Change, Group, Plan, Step
+from quoracy.operation.plan import Change, Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed, unknown, warned
 
 

@@ -28,7 +28,8 @@ from quoracy.etcd.steps import (
     WriteCertificates,
 )
 from quoracy.etcd.templates import bootstrap_config, render_generation
-from quoracy.operation.plan import Change, Group, Plan, Step
+from quoracy.operation.plan import Change, Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed
 
 

@@ -26,7 +26,8 @@ from quoracy.etcd.steps import (
 from quoracy.etcd.templates import BOOTSTRAP_KEYS, render_generation
 from quoracy.hosts.bounded import one_line
 from quoracy.hosts.limits import SETTINGS_BYTES
-from quoracy.operation.plan import Change, Step
+from quoracy.operation.plan import Change
+from quoracy.operation.step import Step
 from quoracy.specs.document import CLUSTER, load
 
 DEFAULT_QUOTA = 2 * 1024**3

@@ -18,7 +18,8 @@ from quoracy.etcd.facts_cluster import EtcdFacts, presence
 from quoracy.etcd.plan.half_states import check_half_states
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.etcd.steps import HaltMember, SwitchGeneration, WithdrawMember
-from quoracy.operation.plan import Change, Group, Plan, Step
+from quoracy.operation.plan import Change, Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed, unknown, warned
 
 OPERATION = "operation-rollback"

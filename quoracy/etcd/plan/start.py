@@ -23,7 +23,8 @@ from quoracy.etcd.steps import (
     StartMember,
 )
 from quoracy.etcd.templates import render_generation
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed, warned
 
 

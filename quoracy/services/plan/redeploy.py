@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts
@@ -19,7 +20,6 @@ from quoracy.services.plan.switching import previous_of, runs_current, switch_gr
 from quoracy.services.spec import Service
 from quoracy.services.steps import (
     FLAT,
-    HOOK_AFTER,
     AdoptService,
     AwaitService,
     BuildHere,
@@ -29,7 +29,8 @@ from quoracy.services.steps import (
     KeepFlat,
     PrepareService,
     PruneReleases,
-    RunHook,
+    RunHookAfter,
+    RunHookBefore,
     StageRelease,
     SwitchRelease,
 )
@@ -63,7 +64,9 @@ def plan_service_redeploy(
                 *(_stage_host(service, name, facts.heard[name], request) if alone else ()),
                 *_switch(service, name, facts.heard[name], request),
             ),
-            kept_after=HOOK_AFTER if service.redeploy.post_deploy_hook else AwaitService.name,
+            kept_after=RunHookAfter.name
+            if service.redeploy.post_deploy_hook
+            else AwaitService.name,
             canary=canary,
         ),
         *_clean(service, facts, request),
@@ -114,7 +117,7 @@ def _builds(facts: ServiceFacts, request: RedeployRequest) -> tuple[Step, ...]:
         for name, found in facts.heard.items()
         if request.release(name, found) not in found.releases
     }
-    return tuple(BuildHere(one) for one in sorted(needing)) if request.builds_here else ()
+    return tuple(BuildHere("", one) for one in sorted(needing)) if request.builds_here else ()
 
 
 def _stage(service: Service, facts: ServiceFacts, request: RedeployRequest) -> tuple[Group, ...]:
@@ -163,14 +166,14 @@ def _switch(
         # Right before, and anew each time: what was changed since an adoption that was put back counts.
         steps.append(KeepFlat(name, FLAT))
     if wanted.pre_deploy_hook:
-        steps.append(RunHook(name, release, "before"))
+        steps.append(RunHookBefore(name, release))
     if adopts:
         steps.append(AdoptService(name, release, FLAT))
     else:
         steps.append(SwitchRelease(name, release, previous_of(found, release)))
     steps.append(AwaitService(name, release))
     if wanted.post_deploy_hook:
-        steps.append(RunHook(name, release, "after"))
+        steps.append(RunHookAfter(name, release))
     if adopts or found.adopting:
         steps.append(ClearFlat(name))
     kept = {*found.releases, release, *([FLAT] if found.layout == "flat" else ())}

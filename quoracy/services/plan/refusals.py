@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from quoracy.operation.plan import Step
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quoracy.operation.plan import Change, Plan, Step
+from quoracy.operation.plan import Change, Plan
+from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts

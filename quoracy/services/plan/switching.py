@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quoracy.operation.plan import Group, Plan, Step
+from quoracy.operation.plan import Group, Plan
+from quoracy.operation.step import Step
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts
 from quoracy.services.layout import public_path

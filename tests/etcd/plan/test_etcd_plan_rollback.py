@@ -17,11 +17,11 @@ from quoracy.etcd.steps import (
     StartMember,
     StopMember,
     SwitchGeneration,
-    undo_from_json,
 )
 from quoracy.etcd.templates import render_generation
 from quoracy.hosts.machine import GuardFacts, HostSilent
-from quoracy.operation.plan import Plan, Step
+from quoracy.operation.plan import Plan
+from quoracy.operation.step import Step, steps_from_json
 from tests.etcd_factories import (
     absent,
     absent_facts,
@@ -143,7 +143,7 @@ def test_a_generation_that_was_edited_since_is_not_gone_back_to() -> None:
 
 def test_a_journal_from_before_contents_were_noted_can_be_gone_back_by() -> None:
     host = "demo-2"
-    (old_row,) = undo_from_json(
+    (old_row,) = steps_from_json(
         f'[{{"name": "switch-generation", "host": "{host}", "identity": "{before(host)}", '
         '"previous": "new", "withdraw": true}]'
     )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from quoracy.hosts.machine import HostSilent
-from quoracy.operation.plan import Group, Plan, Step, remaining_actions
+from quoracy.operation.plan import Group, Plan, remaining_actions
+from quoracy.operation.step import Step
 from quoracy.services.facts import ServiceHostFacts
 from quoracy.services.facts_site import ServiceFacts
 from quoracy.services.plan.redeploy import plan_service_redeploy
