@@ -120,7 +120,7 @@ def enter_group(group: Group, body: Callable[[], None]) -> None:
     Raises:
         Stopped: The run was suspended: nothing is half done, and resuming it goes on.
     """
-    if not group.member:
+    if not group.hosts:
         body()
         return
 

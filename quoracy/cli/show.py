@@ -58,7 +58,7 @@ def _steps(plan: Plan) -> Table:
         hosts = list(dict.fromkeys(step.host for step in group.steps))
         for number, host in enumerate(hosts):
             titles = [step.title for step in group.steps if step.host == host]
-            why = _why(plan, host) if group.member or plan.kind == "create" else ""
+            why = _why(plan, host) if group.hosts or plan.kind == "create" else ""
             note = group.note if number == len(hosts) - 1 else ""
             reason = "\n".join(part for part in (why, note) if part)
             table.add_row(host or "controller", "\n".join(titles), reason)

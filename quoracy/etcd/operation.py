@@ -102,9 +102,9 @@ class EtcdWork:
 
     def gate(self, group: Group) -> None:
         """Check quorum right before a voter is stopped, on facts that are at most a second old."""
-        if group.stops_voter:
+        if group.gate is not None:
             facts, allowed = self._operation.fresh_facts(), self._operation.allow_downtime
-            require([check_can_stop(facts, group.member, allow_downtime=allowed)])
+            require([check_can_stop(facts, group.gate.host, allow_downtime=allowed)])
 
     def apply(self, step: Step) -> str:
         """Carry out one step; what was seen before it is forgotten."""
@@ -126,22 +126,22 @@ class EtcdWork:
 
     def enter(self, group: Group, body: Callable[[], None]) -> None:
         """Run the group as part of the run history."""
-        if group.member:
-            self._began.pop(group.member, None)
+        for host in group.hosts:
+            self._began.pop(host, None)
         self._operation.enter_group(group, body)
         self._done.add(group.title)
 
     def approve(self, done: Group, left: tuple[Group, ...]) -> bool:
         """Ask once, after the first member, when that was wanted."""
-        if self._operation.approve is None or self._asked or not done.member:
+        if self._operation.approve is None or self._asked or not done.hosts:
             return False
         self._asked = True
         self._operation.approve(
             Approval(
                 cluster=self._shown.cluster,
                 title=self._shown.title,
-                done=done.member,
-                figures=self._figures(done.member),
+                done=done.title,
+                figures=self._figures(done.hosts[0]),
                 left=tuple(group.title for group in left),
             )
         )

@@ -40,14 +40,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class StopVoter:
+    """A gate: the others have a quorum while this voter is down."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Steps between two looks at the cluster.
 
     Attributes:
         title: For people: "demo-2", "prepare hosts".
-        member: The member that the group is about; empty when it is about several hosts.
+        hosts: Whom it takes to what is wanted: a member, or a batch of a service's hosts; empty for what
+            prepares all of them, or ends on all.
         steps: In order; steps of different hosts run side by side when `parallel`.
-        stops_voter: Whether the quorum gate must be passed right before the first step.
+        gate: What is asked right before the first step, on facts that are fresh.
         served: Whether what it works on was seen serving: only then does putting back end with a proof.
         note: What cannot be undone afterwards, or else must be known before; may be empty.
         kept_after: Name of the step after whose success nothing of what the failure of this group
@@ -55,10 +63,10 @@ class Group:
     """
 
     title: str
-    member: str
+    hosts: tuple[str, ...]
     steps: tuple[Step, ...]
     parallel: bool = False
-    stops_voter: bool = False
+    gate: StopVoter | None = None
     served: bool = True
     note: str = ""
     kept_after: str = ""

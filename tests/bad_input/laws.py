@@ -142,7 +142,7 @@ def _stops(facts: EtcdFacts, plan: Any, *, downtime: bool) -> Iterator[str]:
             accepted = downtime and len(voting) <= 2 and others == voting - {host}
             if len(others) < needed and not accepted:
                 yield f"{host} is stopped while {sorted(others)} of {sorted(voting)} are healthy"
-            if not group.stops_voter:
+            if not group.gate:
                 yield f"{host} is stopped without the gate"
         for host in stopped:
             own = [step.name for step in group.steps if step.host == host]

@@ -15,7 +15,7 @@ from quoracy.errors import (
 )
 from quoracy.operation.journal import Journal
 from quoracy.operation.loop import carry_out
-from quoracy.operation.plan import Group, Plan, Undoes
+from quoracy.operation.plan import Group, Plan, StopVoter, Undoes
 from quoracy.operation.step import Step
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -37,9 +37,9 @@ class Do(Step):
         return (Do(self.host, self.back),) if self.back else ()
 
 
-def member(host: str, *, stops_voter: bool = True) -> Group:
+def member(host: str) -> Group:
     steps = (Do(host, "stop", "start"), Do(host, "switch", "switch-back"), Do(host, "wait"))
-    return Group(host, host, steps, stops_voter=stops_voter)
+    return Group(host, (host,), steps, gate=StopVoter(host))
 
 
 def plan_of(*groups: Group, undoes: Undoes = "group", before: tuple[Step, ...] = ()) -> Plan:

@@ -100,7 +100,7 @@ def test_hosts_side_by_side_and_each_in_order(db: Database) -> None:
     """The barrier opens only when all three hosts act at the same time, at each of two steps."""
     hosts = ("a", "b", "c")
     steps = tuple(Do(host, name) for name in ("one", "two") for host in hosts)
-    work = Fake(plan_of(Group("all", "", steps, parallel=True)), barrier=threading.Barrier(3))
+    work = Fake(plan_of(Group("all", (), steps, parallel=True)), barrier=threading.Barrier(3))
     run(db, work)
     for host in hosts:
         assert [a for a in work.acts if a.startswith(host)] == [f"{host} one", f"{host} two"]

@@ -110,7 +110,7 @@ def test_ctrl_c_twice_cuts_the_step_off_and_puts_the_member_back(db: Database) -
 def test_a_step_with_nothing_to_put_back_ends_with_an_outcome(
     db: Database, name: signal.Signals | None
 ) -> None:
-    work = Fake(plan_of(Group("install", "", (Do("a", "install"),))))
+    work = Fake(plan_of(Group("install", (), (Do("a", "install"),))))
     keyboard = Keyboard(work)
     if name:
         keyboard.send("install", name, then=wait_for_an_answer)
@@ -157,7 +157,7 @@ def test_ctrl_c_twice_among_hosts_side_by_side_begins_nothing_more_before_it_put
     """The threads of the other hosts must have ended: what they did later would never be put back."""
     names = ("one", "two", "three", "four")
     steps = tuple(Do(host, name, f"-{name}") for host in ("a", "b", "c") for name in names)
-    work = Fake(plan_of(Group("all", "", steps, parallel=True), undoes="all"))
+    work = Fake(plan_of(Group("all", (), steps, parallel=True), undoes="all"))
     keyboard = Keyboard(work)
     keyboard.press("one", times=2)
     with pytest.raises(RolledBack, match="interrupted by Ctrl-C"):

@@ -81,8 +81,8 @@ def test_what_was_said_below_the_first_line_stays_below_it(db: Database) -> None
 
 
 def test_a_create_undoes_all_hosts_newest_first(db: Database) -> None:
-    prepare = Group("prepare", "", (Do("a", "p", "-p"), Do("b", "p", "-p")))
-    form = Group("form", "", (Do("a", "f", "-f"), Do("b", "f", "-f")))
+    prepare = Group("prepare", (), (Do("a", "p", "-p"), Do("b", "p", "-p")))
+    form = Group("form", (), (Do("a", "f", "-f"), Do("b", "f", "-f")))
     work = Fake(plan_of(prepare, form, undoes="all"))
     work.failing[("b", "f")] = StepFailed("no")
     with pytest.raises(RolledBack):
@@ -91,7 +91,7 @@ def test_a_create_undoes_all_hosts_newest_first(db: Database) -> None:
 
 
 def test_nothing_to_put_back_is_a_plain_failure(db: Database) -> None:
-    work = Fake(plan_of(Group("stage", "", (Do("a", "stage"),))))
+    work = Fake(plan_of(Group("stage", (), (Do("a", "stage"),))))
     work.failing[("a", "stage")] = StepFailed("no")
     with pytest.raises(StepFailed) as raised:
         run(db, work)
@@ -111,7 +111,7 @@ def test_who_lost_the_lease_puts_nothing_back(db: Database, undoes: Undoes) -> N
 def test_a_lost_lease_beside_another_failure_puts_nothing_back(
     db: Database, undoes: Undoes
 ) -> None:
-    both = Group("both", "", (Do("a", "x", "-x"), Do("b", "x", "-x")), parallel=True)
+    both = Group("both", (), (Do("a", "x", "-x"), Do("b", "x", "-x")), parallel=True)
     work = Fake(plan_of(both, undoes=undoes))
     work.failing = {("a", "x"): StepFailed("no"), ("b", "x"): LeaseHeld("another one acts")}
     with pytest.raises(LeaseHeld):
@@ -197,7 +197,7 @@ def test_of_hosts_side_by_side_only_those_that_have_not_proved_themselves_are_pu
     steps = tuple(
         step for host in hosts for step in (Do(host, "switch", "back"), Do(host, "prove"))
     )
-    batch = Group("a, b, c", "", steps, parallel=True, kept_after="prove")
+    batch = Group("a, b, c", (), steps, parallel=True, kept_after="prove")
     work = Fake(plan_of(batch))
     work.plan = replace(work.plan, way_back="`go back` takes them back")
     work.failing["c", "prove"] = StepFailed("not healthy", where="c")
@@ -213,7 +213,7 @@ def test_of_hosts_side_by_side_only_those_that_have_not_proved_themselves_are_pu
 def test_who_keeps_the_change_and_who_was_put_back_is_said_by_name(db: Database) -> None:
     first = replace(member("a"), kept_after="wait")
     steps = tuple(step for host in "bc" for step in member(host).steps)
-    work = Fake(plan_of(first, Group("b, c", "", steps, kept_after="prove")))
+    work = Fake(plan_of(first, Group("b, c", (), steps, kept_after="prove")))
     work.failing["c", "wait"] = StepFailed("does not come up\n    it said so", where="c")
     with pytest.raises(RolledBack) as raised:
         run(db, work)

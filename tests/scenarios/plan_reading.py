@@ -35,4 +35,4 @@ def step_names(plan: Plan, host: str = "") -> list[str]:
 
 def members(plan: Plan) -> Sequence[str]:
     """The members that the plan works on one by one, in order."""
-    return [group.member for group in plan.groups if group.member]
+    return [group.title for group in plan.groups if group.hosts]

@@ -181,9 +181,9 @@ class Work:
         return plan_of(self.setting, self.world, start_only=self._start_only)
 
     def gate(self, group: Group) -> None:
-        if group.stops_voter:
+        if group.gate:
             seen = facts(self.setting, self.world)
-            require([check_can_stop(seen, group.member, allow_downtime=self.setting.downtime)])
+            require([check_can_stop(seen, group.title, allow_downtime=self.setting.downtime)])
 
     def apply(self, step: Step) -> str:
         with self._lock:

@@ -188,10 +188,10 @@ def test_the_same_question_is_asked_again_never_answered_from_a_cache() -> None:
 
 def test_a_member_is_a_subflow_with_its_name_and_the_clusters_tag() -> None:
     def run() -> Report:
-        enter_group(Group("demo-2", "demo-2", ()), lambda: None)
-        enter_group(Group("prepare hosts", "", ()), lambda: None)
+        enter_group(Group("demo-2", ("demo-2",), ()), lambda: None)
+        enter_group(Group("prepare hosts", (), ()), lambda: None)
         with pytest.raises(RolledBack):
-            enter_group(Group("demo-3", "demo-3", ()), roll_back)
+            enter_group(Group("demo-3", ("demo-3",), ()), roll_back)
         return Report("0123abcd", "done", PLAN)
 
     def roll_back() -> None:

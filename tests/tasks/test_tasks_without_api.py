@@ -24,7 +24,7 @@ from tasks.run import enter_group, in_run, publish_plan
 from tests.tasks.api_relay import ApiRelay
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
-MEMBER = Group("demo-2", "demo-2", ())
+MEMBER = Group("demo-2", ("demo-2",), ())
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_suspended_run_finishes_its_member_and_begins_no_other() -> None:
     def body() -> None:
         enter_group(MEMBER, suspend_and_go_on)
         with pytest.raises(Stopped, match="let nothing more begin") as caught:
-            enter_group(Group("demo-3", "demo-3", ()), lambda: told.append("begun"))
+            enter_group(Group("demo-3", ("demo-3",), ()), lambda: told.append("begun"))
         told.append(caught.value.next_step)
 
     with pytest.raises(Pause):  # so Prefect ends the run as Suspended, whatever it returns

@@ -23,7 +23,7 @@ from quoracy.etcd.spec import EtcdCluster, EtcdHost
 from quoracy.etcd.steps import StartMember, TakeSnapshot
 from quoracy.etcd.templates import peer_url
 from quoracy.operation.guard import state_dir
-from quoracy.operation.plan import Change, Group, Plan
+from quoracy.operation.plan import Change, Group, Plan, StopVoter
 from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed, unknown, warned
 
@@ -69,7 +69,7 @@ def plan_change(
     verdicts += _room(cluster, facts, backup) if changes else []
     title = _title(cluster, changes, len(groups))
     if prepare:
-        groups.insert(0, Group("prepare hosts", "", tuple(prepare), parallel=True))
+        groups.insert(0, Group("prepare hosts", (), tuple(prepare), parallel=True))
     return Plan(
         operation="etcd-deploy",
         cluster=cluster.name,
@@ -105,9 +105,9 @@ def _member_group(cluster: EtcdCluster, host: EtcdHost, facts: EtcdFacts) -> Gro
     final = StartMember.name if note else ""
     return Group(
         host.name,
-        host.name,
+        (host.name,),
         steps,
-        stops_voter=stops,
+        gate=StopVoter(host.name) if stops else None,
         served=host.name in facts.healthy,
         note=note,
         kept_after=final,
@@ -233,13 +233,13 @@ def _gates(
     """
     healthy = facts.healthy
     for group in groups:
-        if group.stops_voter:
+        if group.gate is not None:
             verdict = check_can_stop(
-                facts, group.member, allow_downtime=allow_downtime, healthy=healthy
+                facts, group.gate.host, allow_downtime=allow_downtime, healthy=healthy
             )
             if verdict.stops:
                 return (verdict,)
-        healthy = healthy | {group.member}
+        healthy = healthy.union(group.hosts)
     return ()
 
 

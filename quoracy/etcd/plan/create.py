@@ -60,10 +60,10 @@ def plan_create(
         if not _finished(facts.heard[host.name])
     ]
     groups = [
-        Group("prepare hosts", "", tuple(prepare), parallel=True),
-        Group("form the cluster", "", tuple(form), parallel=True),
+        Group("prepare hosts", (), tuple(prepare), parallel=True),
+        Group("form the cluster", (), tuple(form), parallel=True),
         # Once all members have served, the cluster is there: what is left is finished, not undone.
-        Group("pin the cluster", "", (PinCluster(""), *finish), kept_after=PinCluster.name),
+        Group("pin the cluster", (), (PinCluster(""), *finish), kept_after=PinCluster.name),
     ]
     verb = "finish the create of" if found else "create"
     return Plan(

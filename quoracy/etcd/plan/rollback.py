@@ -18,7 +18,7 @@ from quoracy.etcd.facts_cluster import EtcdFacts, presence
 from quoracy.etcd.plan.half_states import check_half_states
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.etcd.steps import HaltMember, SwitchGeneration, WithdrawMember
-from quoracy.operation.plan import Change, Group, Plan
+from quoracy.operation.plan import Change, Group, Plan, StopVoter
 from quoracy.operation.step import Step
 from quoracy.operation.verdict import Verdict, failed, unknown, warned
 
@@ -98,7 +98,7 @@ def plan_etcd_rollback(
     return _plan(
         cluster,
         "rollback",
-        f"put back what was left half done on {', '.join(g.member for g in groups)}: {half_done.title}",
+        f"put back what was left half done on {', '.join(g.title for g in groups)}: {half_done.title}",
         verdicts=verdicts,
         changes=[Change(step.host, "half done", step.title, "put back") for step in back],
         groups=groups,
@@ -140,14 +140,14 @@ def _unfit(cluster: EtcdCluster, facts: EtcdFacts, groups: Sequence[Group]) -> l
     """What the steps rely on: the generation to go back to, and data that is nobody's yet."""
     verdicts = [v for v in check_half_states(cluster, facts, None) if v.reason == "PlacesDiffer"]
     for group in groups:
-        heard = facts.heard[group.member]
+        heard = facts.heard[group.title]
         for step in group.steps:
             if isinstance(step, SwitchGeneration):
                 verdicts += _way_back(step, heard)
         formed = heard.config_cluster_id or heard.data_cluster_id
         if formed and any(step.name == WithdrawMember.name for step in group.steps):
             what = "the member belongs to a cluster that has formed; its data is not taken away"
-            verdicts.append(failed("ClusterServes", what, where=group.member, next_step=_AGAIN))
+            verdicts.append(failed("ClusterServes", what, where=group.title, next_step=_AGAIN))
     return verdicts
 
 
@@ -168,19 +168,19 @@ def _group(host: str, back: Sequence[TakenStep], facts: EtcdFacts) -> Group:
     steps = tuple(dict.fromkeys(undo for step in back if step.host == host for undo in step.undo))
     serves = host in facts.healthy
     stops = serves and any(step.name in _STOPPING for step in steps)
-    return Group(host, host, steps, stops_voter=stops)
+    return Group(host, (host,), steps, gate=StopVoter(host) if stops else None)
 
 
 def _silent(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
     return [
         unknown(
             "HostSilent",
-            f"could not be asked: {facts.silent[group.member].reason}",
-            where=group.member,
-            next_step=facts.silent[group.member].next_step or "bring the host back first",
+            f"could not be asked: {facts.silent[group.title].reason}",
+            where=group.title,
+            next_step=facts.silent[group.title].next_step or "bring the host back first",
         )
         for group in groups
-        if group.member in facts.silent
+        if group.title in facts.silent
     ]
 
 
@@ -188,7 +188,7 @@ def _quorum(
     facts: EtcdFacts, groups: Sequence[Group], half_done: HalfDone, *, allow_downtime: bool
 ) -> list[Verdict]:
     """A member that serves after all is only taken down when the others carry the cluster."""
-    stopping = [group.member for group in groups if group.stops_voter]
+    stopping = [group.gate.host for group in groups if group.gate]
     if stopping and half_done.undoes == "all" and quorate(facts):
         return [
             failed(

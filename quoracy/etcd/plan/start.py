@@ -52,7 +52,7 @@ def plan_start(cluster: EtcdCluster, facts: EtcdFacts, certificates: WantedCerti
             *edited_warnings(cluster, facts),
             *warn_full(facts),
         ),
-        groups=(Group("start the stopped members", "", steps, parallel=True, served=False),),
+        groups=(Group("start the stopped members", (), steps, parallel=True, served=False),),
     )
 
 

@@ -126,7 +126,7 @@ def _stage(service: Service, facts: ServiceFacts, request: RedeployRequest) -> t
         for name, found in facts.heard.items()
         for step in _stage_host(service, name, found, request)
     )
-    return (Group("stage", "", steps, parallel=True),) if steps else ()
+    return (Group("stage", (), steps, parallel=True),) if steps else ()
 
 
 def _stage_host(
@@ -194,7 +194,7 @@ def _clean(service: Service, facts: ServiceFacts, request: RedeployRequest) -> t
         for name, found in facts.heard.items()
         if found.adopting and is_current(service, name, found, request)
     )
-    return (Group("clean up", "", steps, parallel=True),) if steps else ()
+    return (Group("clean up", (), steps, parallel=True),) if steps else ()
 
 
 def _title(

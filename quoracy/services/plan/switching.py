@@ -38,7 +38,7 @@ def switch_groups(
     return tuple(
         Group(
             title=", ".join(batch),
-            member=", ".join(batch),
+            hosts=tuple(batch),
             steps=tuple(step for name in batch for step in steps[name]),
             parallel=len(batch) > 1,
             kept_after=kept_after,
@@ -54,7 +54,7 @@ def is_canary_due(shown: Plan, done: frozenset[str]) -> bool:
     Args:
         done: Titles of its groups that are done.
     """
-    return not any(group.member and group.title in done for group in shown.groups)
+    return not any(group.hosts and group.title in done for group in shown.groups)
 
 
 def way_back(service: Service, groups: Sequence[Group]) -> str:

@@ -71,7 +71,7 @@ def test_out_of_space_an_upgrade_is_refused() -> None:
 def test_a_larger_quota_is_rolled_out_and_the_plan_says_that_it_is_not_all() -> None:
     plan = plan_etcd_deploy(LARGER, FULL_FACTS, request())
     assert not plan.refused
-    assert [group.member for group in plan.groups if group.stops_voter] == [
+    assert [group.title for group in plan.groups if group.gate] == [
         "demo-2",
         "demo-3",
         "demo-1",
@@ -94,7 +94,7 @@ def test_a_roll_that_was_cut_off_goes_on(rolled: int) -> None:
         facts = alarmed(with_host(facts, host.name, running(LARGER, host)), FULL_OF_TWO)
     plan = plan_etcd_deploy(LARGER, facts, request())
     assert not plan.refused
-    assert len([group for group in plan.groups if group.stops_voter]) == 3 - rolled
+    assert len([group for group in plan.groups if group.gate]) == 3 - rolled
 
 
 def test_a_smaller_quota_is_refused() -> None:
@@ -120,7 +120,7 @@ def test_a_stopped_member_with_the_old_quota_on_disk_is_changed_and_started() ->
     facts = with_host(FULL_FACTS, "demo-3", stopped(SMALL, SMALL.hosts[2]))
     plan = plan_etcd_deploy(LARGER, facts, request())
     assert not plan.refused
-    assert plan.groups[1].member == "demo-3"
+    assert plan.groups[1].title == "demo-3"
 
 
 def test_a_stopped_member_is_started_out_of_space() -> None:

@@ -217,4 +217,4 @@ def test_a_mixed_cluster_after_a_lost_upgrade_is_finished() -> None:
     facts = with_host(healthy_facts(WANTED), "demo-3", running(old, old.hosts[2]))
     plan = planned(facts, pinned_cluster_id=CLUSTER_ID)
     assert not plan.refused
-    assert [group.member for group in plan.groups if group.stops_voter] == ["demo-3"]
+    assert [group.title for group in plan.groups if group.gate] == ["demo-3"]

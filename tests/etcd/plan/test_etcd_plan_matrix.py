@@ -133,9 +133,9 @@ def test_a_change_is_backed_up_first_and_rolled_one_by_one(which: str) -> None:
     plan = plan_etcd_deploy(WANTED, state(which), request())
     assert [step.name for step in plan.before] == ["take-snapshot"]
     assert plan.before[0].host != "demo-1", "the leader has enough to do"
-    rolled = [group for group in plan.groups if group.member]
-    assert [group.member for group in rolled] == ["demo-2", "demo-3", "demo-1"]
-    assert all(group.stops_voter and not group.parallel for group in rolled)
+    rolled = [group for group in plan.groups if group.hosts]
+    assert [group.title for group in rolled] == ["demo-2", "demo-3", "demo-1"]
+    assert all(group.gate and not group.parallel for group in rolled)
     assert plan.undoes == "group"
 
 
@@ -161,7 +161,7 @@ def test_the_note_of_no_return_stands_at_the_last_old_member_in_a_resumed_upgrad
     facts = healthy_facts(WANTED)
     facts = with_host(facts, "demo-2", running(old, old.hosts[1], "demo-1"))
     plan = plan_etcd_deploy(WANTED, facts, request())
-    assert [g.member for g in plan.groups if g.note] == ["demo-2"]
+    assert [g.title for g in plan.groups if g.note] == ["demo-2"]
 
 
 def test_create_in_whole() -> None:

@@ -74,7 +74,7 @@ def test_another_pre_start_check_is_switched_without_a_restart() -> None:
         "stage-generation",
         "switch-generation",
     }
-    assert not any(group.stops_voter for group in plan.groups)
+    assert not any(group.gate for group in plan.groups)
     assert [step.name for step in plan.before] == ["take-snapshot"]
 
 
@@ -115,7 +115,7 @@ def test_a_staged_generation_that_was_edited_is_staged_anew() -> None:
 def test_every_step_knows_what_it_brings_into_use() -> None:
     old = spec(etcd={"snapshot_count": 5000})
     plan = plan_etcd_deploy(WANTED, healthy_facts(old), request())
-    for host, group in ((WANTED.host(g.member), g) for g in plan.groups if g.stops_voter):
+    for host, group in ((WANTED.host(g.title), g) for g in plan.groups if g.gate):
         stop, switch, start, _ = group.steps
         assert isinstance(stop, StopMember)
         assert isinstance(switch, SwitchGeneration)
@@ -147,7 +147,7 @@ def test_only_the_member_that_differs_is_restarted() -> None:
     old = spec(etcd={"snapshot_count": 5000})
     facts = with_host(healthy_facts(WANTED), "demo-3", running(old, old.hosts[2]))
     plan = plan_etcd_deploy(WANTED, facts, request())
-    assert [group.member for group in plan.groups if group.stops_voter] == ["demo-3"]
+    assert [group.title for group in plan.groups if group.gate] == ["demo-3"]
     assert [(c.host, c.what, c.before, c.after) for c in plan.changes] == [
         ("demo-3", "snapshot-count", "5000", "unset")
     ]
@@ -159,7 +159,7 @@ def test_a_new_trusted_ca_restarts_because_etcd_reads_it_once() -> None:
         WANTED, changed(healthy_facts(WANTED), "demo-2", process=ran), request()
     )
     assert [c.what for c in plan.changes] == ["trusted CA"]
-    assert [group.member for group in plan.groups if group.stops_voter] == ["demo-2"]
+    assert [group.title for group in plan.groups if group.gate] == ["demo-2"]
 
 
 BOMB = "\n".join(

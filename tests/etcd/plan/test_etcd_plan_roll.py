@@ -22,7 +22,7 @@ FEW = ("old", "new", "down", "cut-old")
 
 def order_is_right(world: World, plan: Plan, setting: Setting) -> bool:
     """Members that are not healthy first, the leader last."""
-    touched = [setting.index(group.member) for group in plan.groups if group.member]
+    touched = [setting.index(group.title) for group in plan.groups if group.hosts]
     healthy = [index in world.healthy for index in touched]
     leader_last = world.leader not in touched[:-1]
     return healthy == sorted(healthy) and leader_last
@@ -99,7 +99,7 @@ def test_seven_members_are_rolled_one_by_one_and_the_leader_last(leader: int) ->
     world = World((KINDS["old"],) * 7, leader)
     plan = plan_of(setting, world)
     assert plan.groups[0].title == "prepare hosts"
-    assert plan.groups[-1].member == f"demo-{leader + 1}"
+    assert plan.groups[-1].title == f"demo-{leader + 1}"
     work = Work(setting, world)
     assert work.carry() is None
     assert as_wanted(work.world)

@@ -78,7 +78,7 @@ def test_nothing_half_done_is_nothing_to_do() -> None:
 def test_only_the_unfinished_member_of_a_roll_is_put_back_newest_step_first() -> None:
     facts = with_host(healthy_facts(DEMO), "demo-2", stopped(DEMO, DEMO.hosts[1]))
     plan = planned(facts, half_done(*roll("demo-1"), *roll("demo-2")))
-    assert [group.member for group in plan.groups] == ["demo-2"]
+    assert [group.title for group in plan.groups] == ["demo-2"]
     (content,) = staged(DEMO, DEMO.hosts[1]).values()
     assert plan.groups[0].steps == (
         HaltMember("demo-2"),
@@ -86,13 +86,13 @@ def test_only_the_unfinished_member_of_a_roll_is_put_back_newest_step_first() ->
         StartMember("demo-2"),
         AwaitMember("demo-2"),
     )
-    assert not plan.groups[0].stops_voter
+    assert not plan.groups[0].gate
     assert plan.undoes == "nothing"
 
 
 def test_a_member_that_serves_already_is_subject_to_the_gate() -> None:
     left = half_done(*roll("demo-2"))
-    assert planned(healthy_facts(DEMO), left).groups[0].stops_voter
+    assert planned(healthy_facts(DEMO), left).groups[0].gate
     one_down = with_host(healthy_facts(DEMO), "demo-3", stopped(DEMO, DEMO.hosts[2]))
     assert told(planned(one_down, left)).stops == ["QuorumWouldBeLost"]
 
@@ -107,7 +107,7 @@ def test_a_create_is_put_back_on_all_hosts_unless_it_serves_already() -> None:
         }
     )
     plan = planned(begun, left)
-    assert [group.member for group in plan.groups] == ["demo-3", "demo-2", "demo-1"]
+    assert [group.title for group in plan.groups] == ["demo-3", "demo-2", "demo-1"]
     assert told(planned(healthy_facts(DEMO), left)).stops == ["ClusterServes"]
     # A later attempt has taken it off already, where the journal could not say so.
     assert planned(absent_facts(DEMO), left).kind == "nothing"
@@ -195,5 +195,5 @@ def test_a_host_that_was_put_back_is_not_judged_again() -> None:
 def test_a_host_that_the_spec_no_longer_names_is_told_and_left() -> None:
     left = half_done(*roll("demo-9"), *roll("demo-2"), unfinished=("demo-9", "demo-2"))
     plan = planned(healthy_facts(DEMO), left)
-    assert [group.member for group in plan.groups] == ["demo-2"]
+    assert [group.title for group in plan.groups] == ["demo-2"]
     assert told(plan).warns == ["HostNotInSpec"]

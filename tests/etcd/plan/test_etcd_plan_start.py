@@ -94,7 +94,7 @@ def test_a_unit_that_would_not_start_at_boot_is_enabled_and_nothing_restarted() 
     unit = replace(running_unit(), enabled=False)
     plan = plan_etcd_deploy(WANTED, changed(healthy_facts(WANTED), "demo-2", unit=unit), request())
     assert names(plan) == ["demo-2 enable-member"]
-    assert not any(group.stops_voter for group in plan.groups)
+    assert not any(group.gate for group in plan.groups)
 
 
 def test_a_failed_unit_is_halted_first_so_that_systemd_does_not_start_it_in_between() -> None:
