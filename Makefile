@@ -1,5 +1,5 @@
 # Every verb sets up what it needs itself; see README.md.
-.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy bench-hundred fuzz-hosts
+.PHONY: install check test demo up down fmt lock bench bench-deploy bench-faults bench-redeploy bench-startup bench-hundred fuzz-hosts
 
 PY := .venv/bin/python
 
@@ -32,7 +32,7 @@ lock:
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
-bench: bench-deploy bench-redeploy bench-hundred
+bench: bench-startup bench-deploy bench-redeploy bench-hundred
 
 bench-deploy: install
 	$(PY) -m bench.deploy
@@ -47,6 +47,9 @@ bench-redeploy: install
 # Twenty thousand answers of hosts that lie, about ten minutes; QUORACY_FUZZ_ANSWERS and QUORACY_FUZZ_SEED.
 fuzz-hosts: install
 	$(PY) -m tests.fuzz.fuzz_hosts
+
+bench-startup: install
+	$(PY) -m bench.startup
 
 # A hundred redeployments in a row, every tenth of them broken.
 bench-hundred: install

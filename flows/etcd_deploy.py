@@ -14,7 +14,7 @@ from prefect.client.schemas import State
 from pydantic import BaseModel, Field
 
 from quoracy.etcd.deploy import Wanted, open_etcd_deploy
-from quoracy.etcd.plan.deploy import Action, DeployOption
+from quoracy.etcd.params import Action, DeployOption
 from quoracy.operation.approval import approver_at_hand
 from quoracy.operation.lease import Report
 from tasks.approval import approve_in_ui

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 SYSTEMS = ("etcd", "services")
 # A file of a system is pure by its name: `facts.py`, `facts_read.py`, all of `plan/`.
 PURE_IN_SYSTEM = (
+    "params",
     "spec",
     "facts",
     "checks",

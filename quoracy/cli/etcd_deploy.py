@@ -19,7 +19,7 @@ from quoracy.cli.options import (
     WithoutPrefect,
     Yes,
 )
-from quoracy.etcd.plan.deploy import Action
+from quoracy.etcd.params import Action
 
 
 def etcd_deploy(

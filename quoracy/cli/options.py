@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quoracy.etcd.plan.deploy import Action, DeployOption
+from quoracy.etcd.params import Action, DeployOption
 
 
 def known_clusters(incomplete: str) -> list[str]:

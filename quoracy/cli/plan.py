@@ -15,7 +15,7 @@ from quoracy.cli.options import (
 )
 from quoracy.cli.screen import Console, say
 from quoracy.cli.show import show_json, show_plan
-from quoracy.etcd.plan.deploy import Action
+from quoracy.etcd.params import Action
 
 plan_app = typer.Typer(no_args_is_help=True)
 PENDING, REFUSED = 4, 3

@@ -16,7 +16,8 @@ from quoracy.etcd.certificates import wanted_certificates
 from quoracy.etcd.compare import compare_revisions
 from quoracy.etcd.facts_cluster import EtcdFacts
 from quoracy.etcd.operation import EtcdOperation, settle_seconds
-from quoracy.etcd.plan.deploy import Action, DeployOption, DeployRequest, plan_etcd_deploy
+from quoracy.etcd.params import Action, DeployOption
+from quoracy.etcd.plan.deploy import DeployRequest, plan_etcd_deploy
 from quoracy.etcd.plan.refusals import ARCHITECTURES
 from quoracy.etcd.site import release_source
 from quoracy.etcd.spec import EtcdCluster, recorded_cluster

@@ -12,7 +12,8 @@ from quoracy.etcd.facts import EtcdHostFacts, MemberEntry
 from quoracy.etcd.facts_alarms import Alarm
 from quoracy.etcd.facts_cluster import EtcdFacts
 from quoracy.etcd.facts_places import PlaceFacts
-from quoracy.etcd.plan.deploy import Action, DeployOption, DeployRequest
+from quoracy.etcd.params import Action, DeployOption
+from quoracy.etcd.plan.deploy import DeployRequest
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.hosts.machine import HostSilent
 from tests import etcd_factories as make

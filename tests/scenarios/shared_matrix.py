@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quoracy.errors import Refused, UsageError
-from quoracy.etcd.plan.deploy import Action, DeployOption
+from quoracy.etcd.params import Action, DeployOption
 from tests.scenarios.controller_site import MIDDLE, ControllerSite
 from tests.scenarios.plan_reading import advice, members, reasons, step_names, stored_files
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quoracy.errors import Refused
-from quoracy.etcd.plan.deploy import Action
+from quoracy.etcd.params import Action
 from quoracy.etcd.scripts import subject_names
 from quoracy.operation.verdict import Status
 from quoracy.pki.authority import Authority

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from quoracy.etcd.checks_certificates import WantedCertificates
 from quoracy.etcd.checks_quorum import quorate, quorum
 from quoracy.etcd.facts import EtcdHostFacts
 from quoracy.etcd.facts_cluster import EtcdFacts, presence
+from quoracy.etcd.params import Action, DeployOption
 from quoracy.etcd.plan.change import plan_change
 from quoracy.etcd.plan.create import plan_create
 from quoracy.etcd.plan.refusals import refuse_unusable, spec_verdicts
@@ -21,21 +21,6 @@ from quoracy.etcd.plan.start import plan_start
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.operation.plan import Plan
 from quoracy.operation.verdict import Status, Verdict, failed
-
-
-class Action(StrEnum):
-    """What the caller expects to find."""
-
-    CREATE = "create"
-    UPGRADE = "upgrade"
-    DEPLOY = "deploy"
-
-
-class DeployOption(StrEnum):
-    """How a deploy may differ from doing what is needed."""
-
-    NO_UPGRADE = "no_upgrade"
-    FORCE_CREATE = "force_create"
 
 
 @dataclass(frozen=True, slots=True)

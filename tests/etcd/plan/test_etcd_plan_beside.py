@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from quoracy.etcd.facts_neighbours import Neighbour, Neighbours, OtherCluster
-from quoracy.etcd.plan.deploy import Action, DeployOption, plan_etcd_deploy
+from quoracy.etcd.params import Action, DeployOption
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from quoracy.operation.verdict import Verdict
 from tests.etcd_factories import (
     absent,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from quoracy.etcd.plan.deploy import Action, plan_etcd_deploy
+from quoracy.etcd.params import Action
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from tests.etcd_factories import (
     absent,
     absent_facts,

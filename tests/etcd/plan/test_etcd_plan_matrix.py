@@ -9,7 +9,8 @@ import pytest
 
 from quoracy.etcd.facts import MemberEntry
 from quoracy.etcd.facts_cluster import EtcdFacts
-from quoracy.etcd.plan.deploy import Action, DeployOption, plan_etcd_deploy
+from quoracy.etcd.params import Action, DeployOption
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from quoracy.operation.plan import Plan
 from tests.etcd_factories import (
     CLUSTER_ID,

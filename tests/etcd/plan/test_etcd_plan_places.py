@@ -8,7 +8,8 @@ import pytest
 
 from quoracy.etcd.facts_cluster import presence
 from quoracy.etcd.facts_places import PlaceFacts
-from quoracy.etcd.plan.deploy import Action, plan_etcd_deploy
+from quoracy.etcd.params import Action
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.operation.plan import Plan
 from tests.etcd_factories import (

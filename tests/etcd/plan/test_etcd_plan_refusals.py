@@ -8,7 +8,8 @@ import pytest
 
 from quoracy.etcd.checks_certificates import WantedCertificates
 from quoracy.etcd.facts import MemberEntry
-from quoracy.etcd.plan.deploy import Action, plan_etcd_deploy
+from quoracy.etcd.params import Action
+from quoracy.etcd.plan.deploy import plan_etcd_deploy
 from quoracy.hosts.machine import HostSilent
 from tests.etcd_factories import (
     NOW,
