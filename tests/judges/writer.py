@@ -6,17 +6,13 @@ way round, and shares nothing with the product but the files of a client certifi
 
 from __future__ import annotations
 
-import json
 import secrets
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from types import TracebackType
-from typing import IO
+from typing import Self
 
 from quoracy.errors import QuoracyError
+from tests.judges.child import Judge
 from tests.judges.gateway import ClientFiles, Gateway, NotAnswered
 from tests.judges.writer_process import Settings
 from tests.judges.writes import Write, WriterReport
@@ -27,7 +23,7 @@ _PAGE = 1000
 _FIRST_WRITE_S = 30.0
 
 
-class Writer:
+class Writer(Judge):
     """Writes from `start` to `stop`; as a context manager it never outlives its block.
 
     Args:
@@ -50,33 +46,24 @@ class Writer:
         self._settings = Settings(
             prefix, tuple(endpoints), files.ca, files.cert, files.key, rate, longest_s=longest_s
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(
+            "the writer", "tests.judges.writer_process", "writing", asdict(self._settings)
+        )
 
-    def start(self) -> Writer:
+    def start(self) -> Self:
         """Start writing and return once the first write is acknowledged.
 
         Raises:
             QuoracyError: No write was acknowledged within 30 s.
         """
-        self._process = process = subprocess.Popen(
-            (sys.executable, "-m", "tests.judges.writer_process"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        self._begin(
+            _FIRST_WRITE_S,
+            QuoracyError(
+                f"the writer had no write acknowledged within {_FIRST_WRITE_S:g} s",
+                where=", ".join(self._settings.endpoints),
+                next_step="look whether the members answer clients with this certificate",
+            ),
         )
-        given = _pipe(process.stdin)
-        given.write(json.dumps(asdict(self._settings)).encode() + b"\n")
-        given.flush()
-        too_late = threading.Timer(_FIRST_WRITE_S, process.kill)
-        too_late.start()
-        try:
-            if _pipe(process.stdout).readline() != b"writing\n":
-                raise QuoracyError(
-                    f"the writer had no write acknowledged within {_FIRST_WRITE_S:g} s",
-                    where=", ".join(self._settings.endpoints),
-                    next_step="look whether the members answer clients with this certificate",
-                )
-        finally:
-            too_late.cancel()
         return self
 
     def stop(self) -> WriterReport:
@@ -85,14 +72,7 @@ class Writer:
         Raises:
             QuoracyError: The writer is not running, or its process died.
         """
-        process = self._process
-        if process is None:
-            raise QuoracyError("the writer is not running", next_step="start it first")
-        self._process = None
-        output, _ = process.communicate()
-        if process.returncode:
-            raise QuoracyError(f"the writer's process died with exit code {process.returncode}")
-        notes = json.loads(output)
+        notes = self._end()
         writes = tuple(Write(**write) for write in notes["writes"])
         return WriterReport(self._settings.prefix, writes, notes["ended"])
 
@@ -114,20 +94,6 @@ class Writer:
                 gateway.close()
         raise problem
 
-    def __enter__(self) -> Writer:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
 
 def _read_all(gateway: Gateway, prefix: str) -> dict[str, str]:
     """All keys with a prefix, page by page."""
@@ -138,8 +104,3 @@ def _read_all(gateway: Gateway, prefix: str) -> dict[str, str]:
         found |= page
         first = max(page) + "\0"
     return found
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "the process is started with pipes"
-    return pipe
