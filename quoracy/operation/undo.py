@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from quoracy.aside import Abandoned, aside
@@ -37,6 +37,25 @@ def put_back(
     undo = [back for step in reversed(list(acted)) for back in step.undo]
     if not undo:
         raise error
+    failures = _undone(undo, group, journal, apply, error)
+    aside(journal.catch_up)
+    if not failures:
+        aside(partial(journal.all_put_back, scope))
+    raise _outcome(undo, failures, group, error) from error
+
+
+def _undone(
+    undo: Iterable[Step],
+    group: Group,
+    journal: Journal,
+    apply: Callable[[Step], str],
+    error: BaseException,
+) -> dict[str, str]:
+    """Take the steps; what failed, by host: the rest of that host's are not taken.
+
+    Raises:
+        LeaseHeld: Another operation acts there now.
+    """
     failures: dict[str, str] = {}
     for step in undo:
         if step.host in failures:
@@ -47,35 +66,33 @@ def put_back(
             raise _taken_over(held, error, group) from error
         except Exception as failure:  # noqa: BLE001  any failure here is a failed rollback
             failures[step.host] = f"{step.title}: {_failure(failure, error)}"
-    aside(journal.catch_up)
+    return failures
+
+
+def _outcome(
+    undo: Iterable[Step], failures: Mapping[str, str], group: Group, error: BaseException
+) -> QuoracyError:
+    """What became of it; what the hosts said stands below, as the first line alone is what lists show."""
     what, where = _said(error, group)
-    # What the hosts said stands below: the first line alone is what lists show.
     what, more = _first_line(what)
     if failures:
         told = {host: _first_line(failure) for host, failure in failures.items()}
         said = "; ".join(f"{host}: {first}" for host, (first, _) in told.items())
         more += "".join(rest for _, rest in told.values())
-        raise RollbackFailed(
+        return RollbackFailed(
             f"{what}; and putting back failed at {said}{more}",
             where=where,
             next_step="look at that host now, put right what failed there, and run the same command again",
-        ) from error
-    aside(partial(journal.all_put_back, scope))
+        )
     hosts = list(dict.fromkeys(step.host for step in undo if step.host))
     there = f" on {', '.join(hosts)}" if hosts not in ([], [where]) else ""
     back = f"what had been changed was put back{there}"
+    again = "remove the cause and run the same command again"
     if not group.served:
         # No proof was waited for: "rolled back" would say that it serves.
-        raise StepFailed(
-            f"{what}; {back}; it did not serve before, and was not waited for{more}",
-            where=where,
-            next_step="remove the cause and run the same command again",
-        ) from error
-    raise RolledBack(
-        f"{what}; {back}{more}",
-        where=where,
-        next_step="remove the cause and run the same command again",
-    ) from error
+        unproven = "it did not serve before, and was not waited for"
+        return StepFailed(f"{what}; {back}; {unproven}{more}", where=where, next_step=again)
+    return RolledBack(f"{what}; {back}{more}", where=where, next_step=again)
 
 
 def _failure(failure: Exception, error: BaseException) -> str:
