@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from quoracy.etcd.facts import EtcdHostFacts, MemberEntry, StatusFacts
 from quoracy.etcd.facts_alarms import Alarm
-from quoracy.hosts.machine import HostSilent
+from quoracy.hosts.machine import Answers, HostSilent
 
 Presence = Literal["silent", "absent", "bootstrapping", "present", "forgotten", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
-class EtcdFacts:
+class EtcdFacts(Answers[EtcdHostFacts]):
     """All hosts of one cluster, in the spec's order.
 
     Attributes:
@@ -23,19 +22,8 @@ class EtcdFacts:
         took_s: Seconds until the last had answered; clocks cannot be compared more exactly.
     """
 
-    hosts: Mapping[str, EtcdHostFacts | HostSilent]
     asked_at: datetime
     took_s: float = 0.0
-
-    @property
-    def heard(self) -> dict[str, EtcdHostFacts]:
-        """The hosts that could be asked."""
-        return {n: f for n, f in self.hosts.items() if isinstance(f, EtcdHostFacts)}
-
-    @property
-    def silent(self) -> dict[str, HostSilent]:
-        """The hosts that could not be asked."""
-        return {n: f for n, f in self.hosts.items() if isinstance(f, HostSilent)}
 
     @property
     def statuses(self) -> dict[str, StatusFacts]:

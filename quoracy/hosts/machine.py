@@ -7,6 +7,7 @@ import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from quoracy.hosts import bounded
 from quoracy.hosts.bounded import Unreadable
@@ -71,6 +72,26 @@ class HostSilent:
 
     reason: str
     next_step: str = ""
+
+
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[Facts]):
+    """What all hosts say, in the order of the spec, those that do not answer included."""
+
+    hosts: Mapping[str, Facts | HostSilent]
+
+    @property
+    def heard(self) -> dict[str, Facts]:
+        """The hosts that could be asked."""
+        return {name: one for name, one in self.hosts.items() if not isinstance(one, HostSilent)}
+
+    @property
+    def silent(self) -> dict[str, HostSilent]:
+        """The hosts that could not be asked."""
+        return {name: one for name, one in self.hosts.items() if isinstance(one, HostSilent)}
 
 
 def host_questions(cluster: str, paths: Sequence[str]) -> dict[str, str]:
