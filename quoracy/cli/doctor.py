@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import typer
@@ -18,13 +19,12 @@ def doctor(as_json: AsJson = False) -> None:
 
     Home, database and Prefect server are needed for operations; practice hosts only for `lab`.
     """
-    from lab.machine import missing
     from quoracy.cli.show import show_json
     from quoracy.home import load_home
 
     home = load_home()
     problems = {name: _problem(check) for name, check in _checks(home).items()}
-    lacking = missing()
+    lacking = _practice_hosts_lack()
     if as_json:
         show_json({"home": str(home.path), "problems": problems, "practice_hosts_lack": lacking})
     else:
@@ -34,6 +34,16 @@ def doctor(as_json: AsJson = False) -> None:
             _show(console, name, problem, "red")
         _show(console, "practice hosts", "\n  ".join(lacking), "yellow")
     raise typer.Exit(1 if any(problems.values()) else 0)
+
+
+def _practice_hosts_lack() -> list[str]:
+    """What there must be for `quoracy lab`, which is part of the checkout alone."""
+    try:
+        machine = importlib.import_module("lab.machine")
+    except ModuleNotFoundError:
+        return ["a checkout of Quoracy: they are no part of what is installed"]
+    lacking: list[str] = machine.missing()
+    return lacking
 
 
 def _checks(home: Home) -> dict[str, Callable[[], object]]:

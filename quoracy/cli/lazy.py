@@ -27,7 +27,11 @@ class Verb:
     @property
     def here(self) -> bool:
         """Whether it can be run: some commands are part of the checkout alone."""
-        return importlib.util.find_spec(self.place.partition(".")[0]) is not None
+        # The module itself: somebody else's package may have the name of one of the checkout's.
+        try:
+            return importlib.util.find_spec(self.place.partition(":")[0]) is not None
+        except ModuleNotFoundError:
+            return False
 
 
 class LazyCommand(TyperCommand):

@@ -58,7 +58,7 @@ def test_help_imports_no_command() -> None:
     modules = set(ast.literal_eval(told.stdout.splitlines()[-1]))
     own = {name for name in modules if name.startswith("quoracy.cli.")}
     assert own == {"quoracy.cli.app", "quoracy.cli.entry", "quoracy.cli.lazy"}
-    assert not modules & {"sqlalchemy", "pydantic", "rich", "prefect", "paramiko", "lab"}
+    assert not modules & {"sqlalchemy", "pydantic", "rich", "prefect", "paramiko", "lab.cli"}
 
 
 def test_a_plan_of_hosts_that_do_not_answer_is_refused(call: Call, demo: str) -> None:
