@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.client.schemas import State
 
 from quoracy.operation.lease import Report
+from quoracy.operation.subject import Subject
 from quoracy.services.redeploy import Wanted, open_service_redeploy
 from tasks.run import settled
 from tasks.service import require_usable, run_service
@@ -45,7 +46,7 @@ def service_redeploy(
         dry_run: Show the plan and stop.
     """
     wanted = Wanted(service, project, no_build, force, dry_run, verify)
-    return settled(f"service:{service}", lambda: _redeploy(wanted))
+    return settled(str(Subject("service", service)), lambda: _redeploy(wanted))
 
 
 def _redeploy(wanted: Wanted) -> Report:

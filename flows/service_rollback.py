@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.client.schemas import State
 
 from quoracy.operation.lease import Report
+from quoracy.operation.subject import Subject
 from quoracy.services.rollback import RollbackWanted, open_service_rollback
 from tasks.run import settled
 from tasks.service import require_usable, run_service
@@ -37,7 +38,7 @@ def service_rollback(service: str, project: str, to: str = "", dry_run: bool = F
         dry_run: Show the plan and stop.
     """
     wanted = RollbackWanted(service, project, to, dry_run)
-    return settled(f"service:{service}", lambda: _roll_back(wanted))
+    return settled(str(Subject("service", service)), lambda: _roll_back(wanted))
 
 
 def _roll_back(wanted: RollbackWanted) -> Report:

@@ -27,9 +27,9 @@ from quoracy.login import NOTED
 from quoracy.operation.lease import ENDINGS, Asked, Report
 from quoracy.operation.markdown import fenced, inline, plan_markdown
 from quoracy.operation.plan import Group, Plan
+from quoracy.operation.subject import Subject
 from quoracy.operation.terminal import user_at_hand
 from quoracy.plain import one_line
-from quoracy.prefect.submit import subject_tag
 from quoracy.redact import mask_secrets, redact, remembering
 from quoracy.secrets import DEFAULT, Resolver
 
@@ -153,7 +153,7 @@ def settled(subject: str, run: Callable[[], Report]) -> State[Any]:
     A QuoracyError becomes a failed state named after it, with its message: no traceback.
     """
     mask_secrets(*LOGGERS)
-    ours = (TAG, subject_tag(subject))
+    ours = (TAG, Subject.parse(subject).tag)
     _tag(*ours)
     try:
         # The tags are for the subflows as well. The root run has its heartbeat

@@ -32,7 +32,7 @@ PURE_IN_SYSTEM = (
 PURE_IN_ENGINE = (
     *(
         f"operation/{name}.py"
-        for name in ("plan", "step", "markdown", "verdict", "fences", "guard")
+        for name in ("plan", "step", "subject", "markdown", "verdict", "fences", "guard")
     ),
     *(
         f"hosts/{name}.py"

@@ -98,10 +98,10 @@ def _run(
     from quoracy.cli.follow import Told, following
     from quoracy.db.session import open_database
     from quoracy.home import load_home
-    from quoracy.prefect.submit import subject_of
+    from quoracy.operation.subject import Subject
 
     home = load_home()
-    subject = subject_of(parameters)
+    subject = str(Subject.of(parameters))
     run = _run_plainly if way.without_prefect else _run_through_prefect
     db, told = open_database(home.database_url), Told()
 
@@ -212,11 +212,11 @@ def _run_plainly(call: _Call, following: Callable[[], Any]) -> Ending:
     from quoracy.operation.approval import approver_at_hand
     from quoracy.operation.lease import ENDINGS, Asked
     from quoracy.operation.output import show_output
-    from quoracy.prefect.submit import subject_of
+    from quoracy.operation.subject import Subject
     from quoracy.startup import collect_from_now_on
 
     asked = Asked(by=asking_user(), origin=f"terminal, without prefect on {socket.gethostname()}")
-    more = f"quoracy history {subject_of(call.parameters)}"
+    more = f"quoracy history {Subject.of(call.parameters)}"
     try:
         with call.open_plainly(call.home) as operation, following():
             collect_from_now_on()

@@ -6,9 +6,8 @@ from quoracy.db.session import Database
 from quoracy.errors import UsageError
 from quoracy.home import Home
 from quoracy.hosts.targets import SshTarget
+from quoracy.operation.subject import Subject
 from quoracy.specs.document import printed
-
-_SERVICE = "service:"
 
 
 def target_of(db: Database, home: Home, subject: str, host: str) -> SshTarget:
@@ -30,9 +29,9 @@ def _targets_of(db: Database, home: Home, subject: str) -> tuple[SshTarget, ...]
     from quoracy.services.record import recorded_targets as of_service
 
     try:
-        if subject.startswith(_SERVICE):
-            return of_service(db, home, subject.removeprefix(_SERVICE))
-        return of_cluster(db, home, subject)
+        known = Subject.parse(subject)
+        recorded = of_service if known.kind == "service" else of_cluster
+        return recorded(db, home, known.name)
     except ValueError as error:
         raise UsageError(
             f"its recorded spec cannot be used: {printed(str(error))[:300]}",

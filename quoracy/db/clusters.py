@@ -16,6 +16,7 @@ from quoracy.db.lease import held, is_live
 from quoracy.db.models import Cluster, Lease, Node, Service
 from quoracy.db.session import Database
 from quoracy.errors import Refused, UsageError
+from quoracy.operation.subject import Subject
 
 Applied = Literal["created", "updated", "unchanged"]
 
@@ -160,12 +161,13 @@ def _cluster(session: Session, name: str, *, lock: bool = False) -> Cluster:
 
 def _instead(session: Session, name: str) -> str:
     """What to do about a cluster that is not known; it may be the name of a service."""
-    service = name.removeprefix("service:")
+    service = Subject.parse(name).name
+    subject = Subject("service", service)
     if session.get(Service, service) is None:
         return "import it with `quoracy cluster apply -f cluster.yaml`"
     return (
         f"{service} is a service: `quoracy service status {service}`, `quoracy service rollback"
-        f" {service}`, `quoracy history service:{service}`"
+        f" {service}`, `quoracy history {subject}`"
     )
 
 

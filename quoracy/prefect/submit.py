@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from quoracy import errors
 from quoracy.db.holder import asking_user
 from quoracy.home import Home
+from quoracy.operation.subject import Subject
 from quoracy.operation.terminal import started_by
 from quoracy.prefect.server import login_for, server_url, without_login
 from quoracy.prefect.up import RUNNER, SERVER, prefect_environment, read_service
@@ -77,7 +78,7 @@ def run_here(flow_name: str, parameters: Mapping[str, Any]) -> Ended:
     collect_from_now_on()
     with (
         started_by(asking_user()),
-        _server_needed("the flow ran", subject_of(parameters)),
+        _server_needed("the flow ran", str(Subject.of(parameters))),
         tags(*_tags(parameters)),
     ):
         state = getattr(module, module_name)(**parameters, return_state=True)
@@ -107,7 +108,7 @@ def submit(
             "no runner is there to take the run", next_step="run `quoracy up`, then this again"
         )
     _quieten()
-    subject, place = subject_of(parameters), f"{_server()}/runs"
+    subject, place = str(Subject.of(parameters)), f"{_server()}/runs"
     became = "it is not known whether the run was handed over"
     try:
         with _server_needed("the run was handed over", subject):
@@ -179,18 +180,7 @@ def _server() -> str:
 
 
 def _tags(parameters: Mapping[str, Any]) -> list[str]:
-    return ["quoracy", subject_tag(subject_of(parameters))]
-
-
-def subject_of(parameters: Mapping[str, Any]) -> str:
-    """What lease and journal know a run's cluster or service by."""
-    cluster = parameters.get("cluster")
-    return str(cluster) if cluster is not None else f"service:{parameters['service']}"
-
-
-def subject_tag(subject: str) -> str:
-    """The tag of all runs on a cluster or a service."""
-    return subject if subject.startswith("service:") else f"cluster:{subject}"
+    return ["quoracy", Subject.of(parameters).tag]
 
 
 def _ended(state: Any, flow_run_id: str) -> Ended:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from quoracy.hosts.targets import Ssh
+from quoracy.operation.subject import Subject
 from quoracy.services.spec_fields import (
     Command,
     Inside,
@@ -203,7 +204,7 @@ class Service(Model):
     @property
     def subject(self) -> str:
         """What lease, journal and the hosts' guard know it by; no cluster's name has a colon."""
-        return f"service:{self.name}"
+        return str(Subject("service", self.name))
 
     @property
     def directory(self) -> str:
