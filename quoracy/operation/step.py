@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from quoracy.errors import QuoracyError
+from quoracy.hosts.bounded import first_of
+
 OBSERVED = {"observed": True}
 """Metadata of a field that says what was seen when the plan was made: another look may see something else, and
 the step is the same one."""
@@ -81,7 +84,7 @@ def steps_from_json(text: str) -> tuple[Step, ...]:
     """Steps that the journal holds.
 
     Raises:
-        ValueError: They are none that this version knows.
+        QuoracyError: They are none that this version knows.
     """
     return tuple(_step(one) for one in json.loads(text))
 
@@ -89,14 +92,21 @@ def steps_from_json(text: str) -> tuple[Step, ...]:
 def _step(written: dict[str, Any]) -> Step:
     kind = _KINDS.get(written["name"])
     if kind is None:
-        raise ValueError(f"there is no step {written['name']!r}")
+        raise _unknown(f"there is no step {written['name']!r}")
     given = {name: value for name, value in written.items() if name != "name"}
     if strange := given.keys() - {one.name for one in fields(kind)}:
-        raise ValueError(f"a step {kind.name!r} has other fields than {', '.join(sorted(strange))}")
+        raise _unknown(f"a step {kind.name!r} has other fields than {', '.join(sorted(strange))}")
     try:
         return _reader(kind.name).validate_python(given)
     except ValidationError as error:
-        raise ValueError(f"a step {kind.name!r} has other fields: {error}") from None
+        raise _unknown(f"a step {kind.name!r} has other fields: {first_of(error)}") from None
+
+
+def _unknown(what: str) -> QuoracyError:
+    return QuoracyError(
+        f"the journal cannot be read: {what}",
+        next_step="another version of Quoracy has written it: use that one for what it has begun",
+    )
 
 
 @cache

@@ -74,7 +74,9 @@ def chosen_before(db: Database, subject: str, hosts: Iterable[str]) -> dict[str,
     if last is None or last.kind != OPERATION or last.outcome not in (None, "failed", "stopped"):
         return {}
     steps = json.loads(last.plan)["steps"]
-    chosen = {step["host"]: step["release"] for step in steps if step["name"] == SwitchRelease.name}
+    switches = (one for one in steps if one["name"] == SwitchRelease.name)
+    # A version that wrote no fields into its plans has left no choice.
+    chosen = {one["host"]: one["release"] for one in switches if "release" in one}
     return chosen if chosen.keys() == set(hosts) else {}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quoracy.errors import QuoracyError
 from quoracy.etcd import apply as etcd
 from quoracy.etcd.templates import Generation
 from quoracy.operation.step import _KINDS, Step, as_dict, steps_as_json, steps_from_json
@@ -70,7 +71,7 @@ def test_no_two_kinds_have_one_name() -> None:
     ],
 )
 def test_what_is_no_step_of_this_version_is_told(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(QuoracyError, match=says):
         steps_from_json(text)
 
 
