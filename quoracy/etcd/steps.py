@@ -11,7 +11,7 @@ from typing import ClassVar
 from quoracy.etcd import scripts
 from quoracy.etcd.spec import EtcdCluster
 from quoracy.etcd.templates import Generation
-from quoracy.operation.step import OBSERVED, Script, Step
+from quoracy.operation.step import INCIDENTAL, Script, Step
 
 SHORT_S, SWITCH_S = 30.0, 60.0
 
@@ -85,10 +85,11 @@ class WriteBootstrap(Step):
     """Write the keys of the first start, which is also the journal of the create.
 
     Attributes:
+        content: With a token that is drawn for each plan.
         withdraw: Whether its undo removes them; not once a member of the new cluster has a log.
     """
 
-    content: str = field(repr=False)
+    content: str = field(repr=False, metadata=INCIDENTAL)
     withdraw: bool
     name: ClassVar[str] = "write-bootstrap"
     says: ClassVar[str] = "write the keys of the first start"
@@ -206,7 +207,7 @@ class StopMember(Step):
 
     content: str = field(default="", repr=False)
     previous_content: str = field(default="", repr=False)
-    served: bool = field(default=True, metadata=OBSERVED)
+    served: bool = field(default=True, metadata=INCIDENTAL)
     name: ClassVar[str] = "stop-member"
     says: ClassVar[str] = "stop"
 

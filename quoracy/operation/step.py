@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from quoracy.errors import QuoracyError
 from quoracy.hosts.bounded import first_of
 
-OBSERVED = {"observed": True}
-"""Metadata of a field that says what was seen when the plan was made: another look may see something else, and
-the step is the same one."""
+INCIDENTAL = {"incidental": True}
+"""Metadata of a field that holds what was seen or drawn when the plan was made: at another look it may be something
+else, and the step is the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Step:
         """Name and fields as JSON: what digest, journal and comparisons of plans go by."""
         written = as_dict(self)
         for one in fields(self):
-            if one.metadata.get("observed"):
+            if one.metadata.get("incidental"):
                 del written[one.name]
         return json.dumps(written, sort_keys=True)
 

@@ -41,11 +41,13 @@ def test_a_step_is_read_back_as_it_was_written(kind: type[Step]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_another_field_makes_another_step_unless_it_was_only_observed(kind: type[Step]) -> None:
+def test_another_field_makes_another_step_unless_it_is_incidental(kind: type[Step]) -> None:
     step = sample(kind)
     for one in fields(kind):
         changed = replace(step, **{one.name: other(getattr(step, one.name))})
-        assert (changed.canonical == step.canonical) == bool(one.metadata.get("observed")), one.name
+        assert (changed.canonical == step.canonical) == bool(one.metadata.get("incidental")), (
+            one.name
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -27,6 +27,16 @@ def test_a_port_that_something_else_holds_refuses_a_create() -> None:
     assert [(v.reason, v.where) for v in plan.verdicts if v.stops] == [("PortTaken", "demo-2")]
 
 
+def test_the_token_that_is_drawn_makes_no_other_plan() -> None:
+    """A plan that was looked at can be applied by its ID, in a process that draws another one."""
+    plans = [
+        plan_etcd_deploy(WANTED, absent_facts(WANTED), request(token=token, pinned_cluster_id=None))
+        for token in ("one-token", "other-token")
+    ]
+    assert plans[0].groups
+    assert plans[0].digest == plans[1].digest
+
+
 def test_an_interrupted_create_is_finished_with_the_token_it_was_begun_with() -> None:
     hosts = WANTED.hosts
     facts = facts_of(
