@@ -13,6 +13,7 @@ import io
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -128,9 +129,10 @@ def _in_gzip(draw: Draw, data: bytes) -> bytes | None:
     if not data.startswith(b"\x1f\x8b"):
         return None
     try:
-        return gzip.compress(changed(draw, gzip.decompress(data)), compresslevel=1, mtime=0)
-    except (OSError, EOFError, ValueError):
+        unpacked = gzip.decompress(data)
+    except (OSError, EOFError, ValueError, zlib.error):
         return None  # changed before
+    return gzip.compress(changed(draw, unpacked), compresslevel=1, mtime=0)
 
 
 def _in_tar(draw: Draw, data: bytes) -> bytes | None:
