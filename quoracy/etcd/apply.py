@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from quoracy.db.clusters import get_cluster, pin_cluster_id, unpin_cluster_id
 from quoracy.errors import CommandFailed, Refused, StepFailed
-from quoracy.etcd import scripts as commands
-from quoracy.etcd import steps
+from quoracy.etcd import scripts, steps
 from quoracy.etcd.certificates import host_files
 from quoracy.etcd.compare import compare_data
 from quoracy.etcd.facts_log import cause_of_end, last_lines
@@ -84,13 +83,13 @@ def _run(step: Scripted, site: EtcdSite) -> str:
 
 def _write_certificates(step: steps.WriteCertificates, site: EtcdSite) -> str:
     files = host_files(site.cluster, site.cluster.host(step.host), site.home, datetime.now(UTC))
-    script = commands.write_certificates(site.cluster, files)
+    script = scripts.write_certificates(site.cluster, files)
     site.change(step.host, script, what=step.title, timeout=steps.SHORT_S)
     return ""
 
 
 def _finish_bootstrap(step: steps.FinishBootstrap, site: EtcdSite) -> str:
-    script = commands.finish_bootstrap(site.cluster, _pinned(site))
+    script = scripts.finish_bootstrap(site.cluster, _pinned(site))
     site.change(step.host, script, what=step.title, timeout=steps.SHORT_S)
     return ""
 
@@ -121,7 +120,7 @@ def _await_member(step: steps.AwaitMember, site: EtcdSite) -> str:
     except StepFailed as error:
         since = f"-{time.monotonic() - began + BEFORE_WAITING_S:.0f}s"
         log = site.pool[host].run(
-            commands.member_log(site.cluster, since), what="read the member's log", check=False
+            scripts.member_log(site.cluster, since), what="read the member's log", check=False
         )
         cause = redact(cause_of_end(log.stdout.decode("utf-8", "replace")))
         if not cause:
@@ -137,7 +136,7 @@ def _install_release(step: steps.InstallRelease, site: EtcdSite) -> str:
     source = release_source(cluster.release, site.home)
     release = source.fetch(step.version, built_for)
     check_archive(release.archive, step.version)
-    script = commands.install_release(cluster, step.version, release.sha256)
+    script = scripts.install_release(cluster, step.version, release.sha256)
     with release.archive.open("rb") as archive:
         chunks = iter(lambda: archive.read(CHUNK), b"")
         size, what = release.archive.stat().st_size, f"install etcd {step.version}"
@@ -155,7 +154,7 @@ def _architecture(told: bytes) -> str:
 
 def _withdraw_member(step: steps.WithdrawMember, site: EtcdSite) -> str:
     """Take a young member off its host; the cluster that was to be has no identity any more."""
-    script = commands.withdraw_member(site.cluster, site.stamp)
+    script = scripts.withdraw_member(site.cluster, site.stamp)
     limit = site.cluster.systemd.stop_timeout_s + 10.0
     site.change(step.host, script, what=step.title, timeout=limit)
     unpin_cluster_id(site.db, site.cluster.name, now=datetime.now(UTC))

@@ -14,12 +14,14 @@ from quoracy.hosts.bounded import one_line
 from quoracy.operation.guard import guarded
 from quoracy.operation.step import Step
 from quoracy.redact import redact
-from quoracy.services import scripts as commands
-from quoracy.services import scripts_adopt as service_adopt
-from quoracy.services import scripts_flat as service_flat
-from quoracy.services import scripts_release as service_release
-from quoracy.services import scripts_switch as service_switch
-from quoracy.services import steps
+from quoracy.services import (
+    scripts,
+    scripts_adopt,
+    scripts_flat,
+    scripts_release,
+    scripts_switch,
+    steps,
+)
 from quoracy.services.advice import advice, is_kept
 from quoracy.services.code.build import host_build
 from quoracy.services.code.dependencies import dependencies, host_command
@@ -68,7 +70,7 @@ def _build_release(step: steps.BuildRelease, site: ServiceSite) -> str:
     code, _ = _wanted(site)
     limit = site.service.redeploy.build_timeout
     command = host_build(site.service, code.source)
-    script = service_release.build_release(
+    script = scripts_release.build_release(
         site.service, step.release, command, limit, time=site.times.now
     )
     return _shown(step, site, script, limit + MARGIN_S)
@@ -76,34 +78,34 @@ def _build_release(step: steps.BuildRelease, site: ServiceSite) -> str:
 
 def _prepare(step: steps.PrepareService, site: ServiceSite) -> str:
     flat = site.found[step.host].layout == "flat"
-    return _run(step, site, commands.prepare_service(site.service, flat=flat), SHORT_S)
+    return _run(step, site, scripts.prepare_service(site.service, flat=flat), SHORT_S)
 
 
 def _keep_flat(step: steps.KeepFlat, site: ServiceSite) -> str:
     record = record_of(_record(step.host, step.release, site, note="flat directory"))
-    return _run(step, site, service_flat.keep_flat(site.service, step.release, record), COPY_S)
+    return _run(step, site, scripts_flat.keep_flat(site.service, step.release, record), COPY_S)
 
 
 def _switch(step: steps.SwitchRelease, site: ServiceSite) -> str:
     times = site.times.before_switch(step.host, step.release)
-    script = service_switch.switch_release(site.service, step.release, times=times)
+    script = scripts_switch.switch_release(site.service, step.release, times=times)
     return _run(step, site, script, _switch_s(site.service))
 
 
 def _switch_back(step: steps.SwitchBack, site: ServiceSite) -> str:
     times = site.times.after_return(step.host, step.release, step.failed)
-    script = service_switch.switch_back(site.service, step.release, step.failed, times=times)
+    script = scripts_switch.switch_back(site.service, step.release, step.failed, times=times)
     return _run(step, site, script, _switch_s(site.service))
 
 
 def _adopt(step: steps.AdoptService, site: ServiceSite) -> str:
     times = site.times.before_switch(step.host, step.release)
-    script = service_adopt.adopt_service(site.service, step.release, step.flat, times=times)
+    script = scripts_adopt.adopt_service(site.service, step.release, step.flat, times=times)
     return _run(step, site, script, _switch_s(site.service))
 
 
 def _release_adopted(step: steps.ReleaseAdopted, site: ServiceSite) -> str:
-    script = service_adopt.release_adopted(site.service)
+    script = scripts_adopt.release_adopted(site.service)
     return _run(step, site, script, _switch_s(site.service))
 
 
@@ -131,7 +133,7 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
     limit = service.redeploy.build_timeout
     if service.redeploy.dependencies_on == "host":
         command, files = host_command(service, code.source)
-        script = commands.install_dependencies_on_host(service, step.key, files, command, limit)
+        script = scripts.install_dependencies_on_host(service, step.key, files, command, limit)
         return _shown(step, site, script, limit + MARGIN_S)
     tree = dependencies(
         service,
@@ -144,8 +146,8 @@ def _install_dependencies(step: steps.InstallDependencies, site: ServiceSite) ->
         timeout=float(limit),
     )
     made = scan(tree, ignoring=False)
-    script = commands.install_dependencies(service, step.key)
-    arrived = {commands.DEPENDENCIES_SENT: (f"{step.key}\n".encode(), 0o600)}
+    script = scripts.install_dependencies(service, step.key)
+    arrived = {scripts.DEPENDENCIES_SENT: (f"{step.key}\n".encode(), 0o600)}
     chunks = release_stream(tree, made.manifest.entries, extra=arrived)
     size = stream_size(made.manifest.entries)
     site.push(step.host, script, chunks, what=step.title, size=size)
@@ -163,7 +165,7 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
     site.times.note(step.host, step.release, wanted)
     found = difference(base or Manifest(()), wanted)
     record = _record(step.host, step.release, site, note=request.note)
-    script = service_release.stage_release(
+    script = scripts_release.stage_release(
         service,
         step.release,
         step.base if base else "",
@@ -177,7 +179,7 @@ def _stage_release(step: steps.StageRelease, site: ServiceSite) -> str:
         tree.source,
         found.changed,
         deleted=found.deleted,
-        extra=service_release.release_files(
+        extra=scripts_release.release_files(
             wanted, record_of(record), render_unit(service, step.release)
         ),
     )
@@ -241,10 +243,10 @@ def _run_hook(step: steps.RunHook, site: ServiceSite) -> str:
     wanted = site.service.redeploy
     path = wanted.pre_deploy_hook if step.moment == "before" else wanted.post_deploy_hook
     previous = site.found[step.host].current or ""
-    script = service_switch.run_hook(site.service, step.host, step.release, previous, str(path))
+    script = scripts_switch.run_hook(site.service, step.host, step.release, previous, str(path))
     told = _shown(step, site, script, wanted.hook_timeout + MARGIN_S)
     if step.moment == "after":
-        mark = service_switch.mark_healthy(site.service, step.release)
+        mark = scripts_switch.mark_healthy(site.service, step.release)
         site.change(step.host, mark, what="mark the release as healthy")
     return told
 
@@ -290,7 +292,7 @@ def _as_made(service: Service, known: ReleaseFacts | None) -> Service:
 
 
 def _clear_flat(step: steps.ClearFlat, site: ServiceSite) -> str:
-    script = service_flat.clear_flat(site.service, steps.FLAT)
+    script = scripts_flat.clear_flat(site.service, steps.FLAT)
     told = site.change(step.host, script, what=step.title, timeout=COPY_S)
     left = told.decode("utf-8", "replace").splitlines()
     return f"left there, as the copy does not hold it: {_named(left)}" if left else ""
@@ -303,7 +305,7 @@ def _named(told: Sequence[str]) -> str:
 
 
 def _prune(step: steps.PruneReleases, site: ServiceSite) -> str:
-    script = commands.prune_releases(site.service, site.service.redeploy.keep_releases)
+    script = scripts.prune_releases(site.service, site.service.redeploy.keep_releases)
     told = site.change(step.host, script, what=step.title, timeout=COPY_S)
     removed = told.decode("utf-8", "replace").split()
     return f"removed {_named(removed)}" if removed else "nothing to remove"

@@ -140,14 +140,14 @@ def _unfit(cluster: EtcdCluster, facts: EtcdFacts, groups: Sequence[Group]) -> l
     """What the steps rely on: the generation to go back to, and data that is nobody's yet."""
     verdicts = [v for v in check_half_states(cluster, facts, None) if v.reason == "PlacesDiffer"]
     for group in groups:
-        heard = facts.heard[group.title]
+        heard = facts.heard[group.hosts[0]]
         for step in group.steps:
             if isinstance(step, SwitchGeneration):
                 verdicts += _way_back(step, heard)
         formed = heard.config_cluster_id or heard.data_cluster_id
         if formed and any(step.name == WithdrawMember.name for step in group.steps):
             what = "the member belongs to a cluster that has formed; its data is not taken away"
-            verdicts.append(failed("ClusterServes", what, where=group.title, next_step=_AGAIN))
+            verdicts.append(failed("ClusterServes", what, where=group.hosts[0], next_step=_AGAIN))
     return verdicts
 
 
@@ -175,12 +175,12 @@ def _silent(facts: EtcdFacts, groups: Sequence[Group]) -> list[Verdict]:
     return [
         unknown(
             "HostSilent",
-            f"could not be asked: {facts.silent[group.title].reason}",
-            where=group.title,
-            next_step=facts.silent[group.title].next_step or "bring the host back first",
+            f"could not be asked: {facts.silent[group.hosts[0]].reason}",
+            where=group.hosts[0],
+            next_step=facts.silent[group.hosts[0]].next_step or "bring the host back first",
         )
         for group in groups
-        if group.title in facts.silent
+        if group.hosts[0] in facts.silent
     ]
 
 
