@@ -12,7 +12,7 @@ from quoracy.services.layout import (
     web_root,
 )
 from quoracy.services.scripts_made import claimed, is_complete
-from quoracy.services.scripts_owner import AS_THERE_IS_ROOM, copied, owner_note, room_in, secured
+from quoracy.services.scripts_owner import copied, owner_note, piped, secured
 from quoracy.services.scripts_release import made_links
 from quoracy.services.scripts_switch import aside_web_root
 from quoracy.services.spec import Service, ServiceType
@@ -42,15 +42,16 @@ def keep_flat(service: Service, release: str, record: bytes) -> str:
         ("rm", "-rf", incoming, failed),
         # Until all is root's: what is unpacked has the modes that its owner gave it.
         ("mkdir", "-m", "0700", incoming),
-        # The exit code of a pipe's first command is lost. 1 is a file that is written to meanwhile, such as
-        # a log (tar(1)): the service runs, and what counts of its own files is shared.
-        room_in(incoming),
-        f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }} {AS_THERE_IS_ROOM}"
-        # Its own mode is not that of the flat directory.
-        f"| tar -x -f - -C {incoming} --no-same-owner -p --no-overwrite-dir || : > {failed}",
-        f"[ ! -e {failed} ] || {{ rm -rf {failed} {incoming}; "
-        'echo "the flat directory could not be copied as it is; a copy may take nine tenths of what is free" >&2; '
-        "exit 1; }",
+        *piped(
+            # 1 is a file that is written to meanwhile, such as a log (tar(1)): the service runs, and what
+            # counts of its own files is shared.
+            f"{{ {_packed(service)} || [ $? = 1 ] || : > {failed}; }}",
+            # Its own mode is not that of the flat directory.
+            f"tar -x -f - -C {incoming} --no-same-owner -p --no-overwrite-dir",
+            incoming,
+            failed,
+            "the flat directory",
+        ),
         f'chown -R -h "root:$(id -g {service.user})" {incoming}',
         ("chmod", "-R", "u+rwX,g+rX,go-w", incoming),
         ("mkdir", own),

@@ -146,14 +146,20 @@ read -r subject < {mark}
 [ "$subject" = {subject} ] || {{ echo "{service.directory} is kept for $subject" >&2; exit 1; }}"""
 
 
-AS_THERE_IS_ROOM = "| head -c $room "
-"""Part of a pipe into a copy: what a user has made must not fill a disk that others are on, with root's help."""
+def piped(pack: str, unpack: str, target: str, failed: str, what: str) -> tuple[str, ...]:
+    """Fragments that pack what a user has made and unpack it in a directory of root's, or leave nothing there.
 
+    At most nine tenths of what is free: a user must not fill a disk that others are on with root's help.
 
-def room_in(directory: str) -> str:
-    """Fragment that finds out how many bytes a copy may take there: nine tenths of what is free."""
+    Args:
+        pack: It makes the file `failed` when it fails, as the exit code of a pipe's first command is lost.
+        what: What it is, for the message.
+    """
     return (
-        f"room=$(df -Pk {directory} | {{ read -r _; read -r _ _ _ free _; echo $((free * 921)); }})"
+        f"room=$(df -Pk {target} | {{ read -r _; read -r _ _ _ free _; echo $((free * 921)); }})",
+        f"{pack} | head -c $room | {unpack} || : > {failed}",
+        f"[ ! -e {failed} ] || {{ rm -rf {failed} {target}; "
+        f'echo "{what} could not be copied as it is; a copy may take nine tenths of what is free" >&2; exit 1; }}',
     )
 
 
@@ -167,12 +173,13 @@ def copied(source: str, target: str) -> tuple[str | Argv, ...]:
     return (
         ("rm", "-rf", target, broken),
         ("mkdir", "-m", "0700", target),
-        room_in(target),
-        # The exit code of a pipe's first command is lost.
-        f"{{ tar -c -f - --sparse -C {source} . || : > {broken}; }} {AS_THERE_IS_ROOM}"
-        f"| tar -x -f - -C {target} --no-same-owner --no-same-permissions --no-overwrite-dir || : > {broken}",
-        f"[ ! -e {broken} ] || {{ rm -rf {broken} {target}; "
-        f'echo "{source} could not be copied as it is; a copy may take nine tenths of what is free" >&2; exit 1; }}',
+        *piped(
+            f"{{ tar -c -f - --sparse -C {source} . || : > {broken}; }}",
+            f"tar -x -f - -C {target} --no-same-owner --no-same-permissions --no-overwrite-dir",
+            target,
+            broken,
+            source,
+        ),
         ("chmod", "-R", "u+rwX,go+rX,go-w", target),
     )
 
